@@ -1,0 +1,38 @@
+# Every target does all of its own set-up. Needed beforehand: Debian 12 (or a later one), root, git, make, python3 >= 3.11.
+.DEFAULT_GOAL := help
+.PHONY: help install
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+PYTHON3 ?= python3
+REQUIREMENTS := requirements.txt requirements-dev.txt
+# One installation per state of the requirements and place of the checkout: a file of that name says that it is there.
+INSTALLED := .venv/.installed-$(shell (cat $(REQUIREMENTS); pwd) | sha256sum | cut -c1-16)
+
+help: ## what can be asked for
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
+
+install: $(INSTALLED) ## the development environment in .venv: Ansible, every tool, and this collection linked into it
+
+$(INSTALLED): export DEBIAN_FRONTEND = noninteractive
+$(INSTALLED):
+	@missing=""; \
+	$(PYTHON3) -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
+	command -v shellcheck >/dev/null || missing="$$missing shellcheck"; \
+	if [ -n "$$missing" ]; then \
+	    echo "install: Debian packages$$missing"; \
+	    apt-get update -qq && apt-get install -qqy --no-install-recommends $$missing >/dev/null 2>&1 || \
+	        { echo "install: apt-get could not install$$missing; install them and try again" >&2; exit 1; }; \
+	fi
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "install: python3 is older than 3.11; name a newer one by PYTHON3=..." >&2; exit 1; }
+	@[ "$$(cat .venv/.home 2>/dev/null)" = "$(CURDIR)" ] || rm -rf .venv
+	@echo "install: Python packages into .venv (about a minute)"
+	@$(PYTHON3) -m venv .venv && echo "$(CURDIR)" > .venv/.home
+	@.venv/bin/pip install --quiet --disable-pip-version-check $(addprefix -r ,$(REQUIREMENTS))
+	@site=$$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	for tree in "$$site" .venv/tree; do \
+	    mkdir -p "$$tree/ansible_collections/granary" && \
+	    ln -sfn "$(CURDIR)" "$$tree/ansible_collections/granary/postgres" || exit 1; \
+	done
+	@rm -f .venv/.installed-* && touch $@
+	@echo "install: done"
