@@ -1,0 +1,197 @@
+# Copyright (c) 2026 Granary contributors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""What a face asks of the engine and what it gets back; plain data, no behaviour but its shape as a result."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._core.units import MIB
+
+if t.TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .._core.redaction import Secret
+    from .._postgres.model import ConnectionSettings
+    from .._storage.model import LocalSettings, S3Settings
+
+Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
+"""What a result is made of: values that every face can show."""
+
+SNAPSHOT_PATH = "/postgres"
+PLAIN_PATH = "/dumpfile.sql"
+TAG = "granary"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryAccess:
+    """Where a repository is and what opens it; any of the passwords may fit."""
+
+    settings: LocalSettings | S3Settings
+    passwords: tuple[Secret, ...]
+    lock_wait_seconds: int = 300
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BackupRequest:
+    """One backup. ``None`` leaves a choice to the engine.
+
+    ``databases``: None is every database that allows connections and is no template.
+    ``exclude_tables``: ``schema.table`` or ``table``, with ``*`` and ``?``; their rows are left out, not their definitions.
+    ``lock_timeout`` and ``yield_after`` are seconds, ``segment_threshold`` and ``pack_size`` bytes.
+    ``dump_args`` go to pg_dump or pg_dumpall as they are, with ``format`` plain alone.
+    """
+
+    repository: RepositoryAccess
+    connection: ConnectionSettings
+    host: str
+    databases: tuple[str, ...] | None = None
+    exclude_tables: tuple[str, ...] = ()
+    globals: bool = True
+    jobs: int | None = None
+    compression: t.Literal["auto", "max", "off"] = "auto"
+    tags: tuple[str, ...] = ()
+    format: t.Literal["parallel", "plain"] = "parallel"
+    dump_args: tuple[str, ...] = ()
+    lock_timeout: int = 60
+    yield_after: int | None = None
+    segment_threshold: int = 8 * MIB
+    pack_size: int = 16 * MIB
+    accept_warnings: bool = False
+    new_system: bool = False
+    allow_newer_server: bool = False
+    bin_dir: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotSummary:
+    """A snapshot as results show it; ``id`` is None where none was made (check mode)."""
+
+    id: str | None
+    time: str | None
+    host: str
+    paths: tuple[str, ...]
+    tags: tuple[str, ...]
+
+    def to_return(self) -> dict[str, Plain]:
+        """Return it in plain types."""
+        return {
+            "id": self.id,
+            "time": self.time,
+            "host": self.host,
+            "paths": list(self.paths),
+            "tags": list(self.tags),
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """Numbers of a run. ``read_bytes`` left the server, ``stored_bytes`` entered the repository."""
+
+    databases: int = 0
+    tables: int = 0
+    rows: int = 0
+    read_bytes: int = 0
+    stored_bytes: int = 0
+    new_blobs: int = 0
+    duration_seconds: float = 0.0
+
+    def to_return(self) -> dict[str, Plain]:
+        """Return them in plain types."""
+        return dict(dataclasses.asdict(self))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BackupResult:
+    """What a backup made, or in check mode would make (the sizes are then the server's estimates)."""
+
+    snapshot: SnapshotSummary
+    stats: Stats
+    dump_warnings: tuple[str, ...] = ()
+
+    def to_return(self) -> dict[str, Plain]:
+        """Return it in plain types."""
+        return {
+            "snapshot": self.snapshot.to_return(),
+            "stats": self.stats.to_return(),
+            "dump_warnings": list(self.dump_warnings),
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreRequest:
+    """One restore. ``databases`` and ``tables``: None is all; ``tables`` are ``schema.table``.
+
+    ``host`` is needed where ``snapshot`` is ``latest`` and the repository holds several hosts. ``rename`` maps databases,
+    ``rename_tables`` maps tables, old name to new.
+    """
+
+    repository: RepositoryAccess
+    connection: ConnectionSettings
+    snapshot: str = "latest"
+    host: str | None = None
+    databases: tuple[str, ...] | None = None
+    rename: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    tables: tuple[str, ...] | None = None
+    into: str | None = None
+    rename_tables: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    clean: bool = False
+    globals: bool = True
+    no_owner: bool = False
+    no_privileges: bool = False
+    no_tablespaces: bool = False
+    jobs: int | None = None
+    bin_dir: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreResult:
+    """What was restored, or in check mode would be: ``restore`` is the plan with the rows of each table."""
+
+    snapshot: SnapshotSummary
+    verified: bool
+    restore: Mapping[str, Plain]
+    stats: Stats
+
+    def to_return(self) -> dict[str, Plain]:
+        """Return it in plain types."""
+        return {
+            "snapshot": self.snapshot.to_return(),
+            "verified": self.verified,
+            "restore": dict(self.restore),
+            "stats": self.stats.to_return(),
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryResult:
+    """A repository that is there now; ``id`` is None in check mode where there is none yet."""
+
+    changed: bool
+    id: str | None
+    version: int
+    location: str
+
+    def to_return(self) -> dict[str, Plain]:
+        """Return what describes the repository itself, in plain types."""
+        return {"id": self.id, "version": self.version, "location": self.location}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryDescription:
+    """A repository with its snapshots, newest first, and sizes."""
+
+    repository: RepositoryResult
+    snapshots: tuple[Mapping[str, Plain], ...]
+    stats: Mapping[str, Plain]
+
+    def to_return(self) -> dict[str, Plain]:
+        """Return it in plain types."""
+        return {
+            "repository": self.repository.to_return(),
+            "snapshots": [dict(snapshot) for snapshot in self.snapshots],
+            "stats": dict(self.stats),
+        }
