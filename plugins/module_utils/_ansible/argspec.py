@@ -1,0 +1,167 @@
+# Copyright (c) 2026 Granary contributors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""The only place that spells an option.
+
+Each function here has a twin of the same name in ``plugins/doc_fragments``; a unit test compares the two.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible.module_utils.basic import env_fallback
+
+Option = dict[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ArgumentSpec:
+    """Options and the rules between them, as ``AnsibleModule`` takes them."""
+
+    options: dict[str, Option]
+    mutually_exclusive: tuple[tuple[str, ...], ...] = ()
+    required_together: tuple[tuple[str, ...], ...] = ()
+    required_by: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+    def merge(self, other: ArgumentSpec) -> ArgumentSpec:
+        """Return both specs as one; the names of their options must differ."""
+        return ArgumentSpec(
+            options={**self.options, **other.options},
+            mutually_exclusive=self.mutually_exclusive + other.mutually_exclusive,
+            required_together=self.required_together + other.required_together,
+            required_by={**self.required_by, **other.required_by},
+        )
+
+    def to_kwargs(self) -> dict[str, t.Any]:
+        """Return the keyword arguments of ``AnsibleModule``."""
+        return {
+            "argument_spec": self.options,
+            "mutually_exclusive": [list(names) for names in self.mutually_exclusive],
+            "required_together": [list(names) for names in self.required_together],
+            "required_by": {name: list(names) for name, names in self.required_by.items()},
+        }
+
+
+def _text(*variables: str, no_log: bool = False, **more: t.Any) -> Option:
+    option: Option = {"type": "str", "no_log": no_log, **more}
+    if variables:
+        option["fallback"] = (env_fallback, list(variables))
+    return option
+
+
+def repository() -> ArgumentSpec:
+    """Where the repository is and how to open it."""
+    local = {"path": {"type": "path", "required": True}}
+    s3 = {
+        "bucket": {"type": "str", "required": True},
+        "prefix": {"type": "str", "default": ""},
+        "endpoint": {"type": "str"},
+        "region": {"type": "str"},
+    }
+    backend: Option = {
+        "type": "dict",
+        "required": True,
+        "options": {
+            "local": {"type": "dict", "options": local},
+            "s3": {"type": "dict", "options": s3},
+        },
+        "required_one_of": [["local", "s3"]],
+        "mutually_exclusive": [["local", "s3"]],
+    }
+    return ArgumentSpec(
+        options={
+            "backend": backend,
+            "password": _text("RESTIC_PASSWORD", no_log=True, required=True),
+            "access_key": _text("AWS_ACCESS_KEY_ID", no_log=True),
+            "secret_key": _text("AWS_SECRET_ACCESS_KEY", no_log=True),
+            "session_token": _text("AWS_SESSION_TOKEN", no_log=True),
+            "profile": _text("AWS_PROFILE"),
+            "ca_bundle": {"type": "path", "fallback": (env_fallback, ["AWS_CA_BUNDLE"])},
+            "repository_lock_wait": {"type": "int", "default": 300},
+        },
+        required_together=(("access_key", "secret_key"),),
+        required_by={"session_token": ("access_key",)},
+    )
+
+
+def postgres() -> ArgumentSpec:
+    """How to reach the server and its client programs."""
+    modes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+    return ArgumentSpec(
+        options={
+            "login_host": _text("PGHOST"),
+            "login_port": {"type": "int", "fallback": (env_fallback, ["PGPORT"])},
+            "login_user": _text("PGUSER"),
+            "login_password": _text("PGPASSWORD", no_log=True),
+            "login_unix_socket": {"type": "path"},
+            "login_db": _text("PGDATABASE"),
+            "ssl_mode": _text("PGSSLMODE", choices=modes),
+            "ca_cert": {"type": "path", "fallback": (env_fallback, ["PGSSLROOTCERT"])},
+            "ssl_cert": {"type": "path", "fallback": (env_fallback, ["PGSSLCERT"])},
+            "ssl_key": {
+                "type": "path",
+                "no_log": False,
+                "fallback": (env_fallback, ["PGSSLKEY"]),
+            },
+            "bin_dir": {"type": "path"},
+        },
+    )
+
+
+def repository_info() -> ArgumentSpec:
+    """Which snapshots to show, and in which shape."""
+    return ArgumentSpec(
+        options={
+            "host": {"type": "str"},
+            "tags": {"type": "list", "elements": "str", "default": []},
+            "limit": {"type": "int"},
+            "query": {"type": "str"},
+        },
+    )
+
+
+def backup() -> ArgumentSpec:
+    """What to back up, and how."""
+    return ArgumentSpec(
+        options={
+            "host": {"type": "str", "required": True},
+            "databases": {"type": "list", "elements": "str"},
+            "exclude_tables": {"type": "list", "elements": "str", "default": []},
+            "globals": {"type": "bool", "default": True},
+            "jobs": {"type": "int"},
+            "compression": {"type": "str", "choices": ["auto", "max", "off"], "default": "auto"},
+            "tags": {"type": "list", "elements": "str", "default": []},
+            "format": {"type": "str", "choices": ["parallel", "plain"], "default": "parallel"},
+            "dump_args": {"type": "list", "elements": "str", "default": []},
+            "lock_timeout": {"type": "int", "default": 60},
+            "yield_after": {"type": "int"},
+            "segment_threshold": {"type": "bytes", "default": "8MB"},
+            "pack_size": {"type": "bytes", "default": "16MB"},
+            "accept_warnings": {"type": "bool", "default": False},
+            "new_system": {"type": "bool", "default": False},
+            "allow_newer_server": {"type": "bool", "default": False},
+        },
+    )
+
+
+def restore() -> ArgumentSpec:
+    """What to restore from which snapshot, and into what."""
+    flags = ("clean", "no_owner", "no_privileges", "no_tablespaces")
+    return ArgumentSpec(
+        options={
+            "snapshot": {"type": "str", "default": "latest"},
+            "host": {"type": "str"},
+            "databases": {"type": "list", "elements": "str"},
+            "rename": {"type": "dict", "default": {}},
+            "tables": {"type": "list", "elements": "str"},
+            "into": {"type": "str"},
+            "rename_tables": {"type": "dict", "default": {}},
+            "globals": {"type": "bool", "default": True},
+            "jobs": {"type": "int"},
+            **{name: {"type": "bool", "default": False} for name in flags},
+        },
+        required_by={"into": ("tables",), "rename_tables": ("tables",)},
+    )

@@ -1,0 +1,69 @@
+# Copyright (c) 2026 Granary contributors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""From a module's parameters to the values that the engine takes."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._core.redaction import Secret
+from .._postgres.model import ConnectionSettings
+from .._storage.model import LocalSettings, S3Settings
+from .._workflows.requests import RepositoryAccess
+
+if t.TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Params = t.Mapping[str, t.Any]
+
+
+def _secret(value: str | None) -> Secret | None:
+    return Secret(value) if value else None
+
+
+def storage_settings(params: Params) -> LocalSettings | S3Settings:
+    """Return the place of the repository from ``backend`` and the credentials beside it."""
+    backend: Mapping[str, t.Any] = params["backend"]
+    if backend["local"] is not None:
+        return LocalSettings(path=backend["local"]["path"])
+    return S3Settings(
+        **backend["s3"],
+        access_key=_secret(params["access_key"]),
+        secret_key=_secret(params["secret_key"]),
+        session_token=_secret(params["session_token"]),
+        profile=params["profile"],
+        ca_bundle=params["ca_bundle"],
+    )
+
+
+def repository_access(params: Params) -> RepositoryAccess:
+    """Return the place of the repository with what opens it."""
+    return RepositoryAccess(
+        settings=storage_settings(params),
+        passwords=(Secret(params["password"]),),
+        lock_wait_seconds=params["repository_lock_wait"],
+    )
+
+
+def connection_settings(params: Params) -> ConnectionSettings:
+    """Return how to reach the server; what is not given is left to libpq."""
+    return ConnectionSettings(
+        host=params["login_host"],
+        port=params["login_port"],
+        user=params["login_user"],
+        password=_secret(params["login_password"]),
+        unix_socket=params["login_unix_socket"],
+        dbname=params["login_db"],
+        ssl_mode=params["ssl_mode"],
+        ca_cert=params["ca_cert"],
+        ssl_cert=params["ssl_cert"],
+        ssl_key=params["ssl_key"],
+    )
+
+
+def storage_libraries(params: Params) -> tuple[str, ...]:
+    """Name the libraries that the repository of ``params`` needs."""
+    storage = ("boto3",) if params["backend"]["s3"] is not None else ()
+    return ("cryptography", "zstandard", *storage)
