@@ -14,6 +14,7 @@ GranaryError
     ProgramMissing
   StorageError                    bytes under names
     ObjectMissing
+    ObjectTooShort                it ends before the range that was asked for
     AccessDenied
     StorageFull
     StorageUnavailable  *         the store did not answer as it should; trying again may help
@@ -106,6 +107,12 @@ class ObjectMissing(StorageError):
     """The named object, folder or bucket does not exist."""
 
     code = "object_missing"
+
+
+class ObjectTooShort(StorageError):
+    """The named object is there but ends before the range that was asked for: damage, not an outage."""
+
+    code = "object_too_short"
 
 
 class AccessDenied(StorageError):
