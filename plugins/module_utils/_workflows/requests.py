@@ -2,7 +2,9 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""What a face asks of the engine and what it gets back; plain data, no behaviour but its shape as a result."""
+"""What a face asks of the engine and what it gets back; plain data, no behaviour but its shape as a
+result.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +42,10 @@ class BackupRequest:
     """One backup. ``None`` leaves a choice to the engine.
 
     ``databases``: None is every database that allows connections and is no template.
-    ``exclude_tables``: ``schema.table`` or ``table``, with ``*`` and ``?``; their rows are left out, not their definitions.
-    ``lock_timeout`` and ``yield_after`` are seconds, ``segment_threshold`` and ``pack_size`` bytes.
-    ``dump_args`` go to pg_dump or pg_dumpall as they are, with ``format`` plain alone.
+    ``exclude_tables``: ``schema.table`` or ``table``, with ``*`` and ``?``; their rows are left
+    out, not their definitions. ``lock_timeout`` and ``yield_after`` are seconds,
+    ``segment_threshold`` and ``pack_size`` bytes. ``dump_args`` go to pg_dump or pg_dumpall as they
+    are, with ``format`` plain alone.
     """
 
     repository: RepositoryAccess
@@ -106,7 +109,9 @@ class Stats:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class BackupResult:
-    """What a backup made, or in check mode would make (the sizes are then the server's estimates)."""
+    """What a backup made, or in check mode would make (the sizes are then the server's
+    estimates).
+    """
 
     snapshot: SnapshotSummary
     stats: Stats
@@ -125,8 +130,8 @@ class BackupResult:
 class RestoreRequest:
     """One restore. ``databases`` and ``tables``: None is all; ``tables`` are ``schema.table``.
 
-    ``host`` is needed where ``snapshot`` is ``latest`` and the repository holds several hosts. ``rename`` maps databases,
-    ``rename_tables`` maps tables, old name to new.
+    ``host`` is needed where ``snapshot`` is ``latest`` and the repository holds several hosts.
+    ``rename`` maps databases, ``rename_tables`` maps tables, old name to new.
     """
 
     repository: RepositoryAccess
@@ -149,7 +154,9 @@ class RestoreRequest:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreResult:
-    """What was restored, or in check mode would be: ``restore`` is the plan with the rows of each table."""
+    """What was restored, or in check mode would be: ``restore`` is the plan with the rows of each
+    table.
+    """
 
     snapshot: SnapshotSummary
     verified: bool
