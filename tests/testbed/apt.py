@@ -75,7 +75,13 @@ class _Suite:
             self._apt("apt-get", "download", "-qq", *packages)
         if closure:
             self._apt(
-                "apt-get", "install", "-qq", "-y", "--download-only", "--no-install-recommends", *closure
+                "apt-get",
+                "install",
+                "-qq",
+                "-y",
+                "--download-only",
+                "--no-install-recommends",
+                *closure,
             )
         archives = self._folder / "cache" / "archives"
         found = [*(self._folder / "packages").glob("*.deb"), *archives.glob("*.deb")]

@@ -100,7 +100,7 @@ def program_folder(role: t.Literal["servers", "clients"], major: int) -> Path:
     folders: dict[str, str] = read_list()[role]
     if str(major) not in folders:
         raise TestBedError(f"no {role} of PostgreSQL {major}: there are {', '.join(folders)}")
-    name, separator, inside = folders[str(major)].partition("/")
+    name, _, inside = folders[str(major)].partition("/")
     return ensure(name) / inside
 
 
@@ -149,7 +149,9 @@ def _fetch(entry: dict[str, t.Any], into: Path) -> None:
 
 def _check(wanted: Component, folder: Path) -> str:
     program, *arguments = wanted.entry["check"]
-    env = {"LOCPATH": str(folder)} if wanted.entry["kind"] == "locale" else None
+    env = {}
+    if wanted.entry["kind"] == "locale":
+        env = {"LOCPATH": str(folder), "LC_ALL": wanted.entry["locales"][0]}
     said = run([folder / program, *arguments], doing=f"checking {wanted.name}", env=env)
     if wanted.entry["expect"] not in said:
         raise TestBedError(f"{program} says {said.strip()!r}, not {wanted.entry['expect']!r}")

@@ -22,7 +22,9 @@ _BASE = Path("/var/tmp")  # on disk, where /tmp may be memory
 def make_scratch() -> Path:
     """A new folder of ours, mode 0755; whoever made it removes it."""
     sweep()
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{_started(os.getpid())}-", dir=base()))
+    folder = Path(
+        tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{_started(os.getpid())}-", dir=base())
+    )
     folder.chmod(0o755)
     return folder
 

@@ -20,11 +20,11 @@ def install(entry: dict[str, t.Any], into: Path) -> None:
         unpack(entry["origins"], Path(scratch))
         sources = Path(scratch, "usr/share/i18n")
         for name in entry["locales"]:
-            language, separator, charset = name.partition(".")
+            language, _, charset = name.partition(".")
             run(
                 [
-                    *("localedef", "--no-archive", "-i", sources / "locales" / language),
-                    *("-f", sources / "charmaps" / charset, into / name),
+                    *("localedef", "--no-archive", "-i", language),
+                    *("-f", charset, into / name),
                 ],
                 doing=f"localedef {name}",
                 env={"I18NPATH": str(sources)},

@@ -11,21 +11,16 @@ by its pid. Nothing here knows what the programs are.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import pwd
 import shutil
 import signal
 import subprocess
 import time
-import typing as t
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .errors import TestBedError
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_libc = ctypes.CDLL(None, use_errno=True)
 
 SERVER_USER = "granary-test"
 """PostgreSQL refuses to run as root; its servers run as this user, made on first use."""
@@ -74,7 +69,7 @@ def run(
     """
     try:
         done = subprocess.run(
-            [str(part) for part in command],
+            _tied(command, user, signal.SIGKILL),
             env={**os.environ, **(env or {})},
             cwd=cwd,
             stdin=subprocess.DEVNULL,
@@ -83,8 +78,6 @@ def run(
             errors="replace",
             timeout=timeout_s,
             check=False,
-            preexec_fn=_die_with_parent(signal.SIGKILL),
-            **_identity(user),
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise TestBedError(f"{doing} failed: {exc}") from exc
@@ -112,15 +105,13 @@ class ServerProcess:
         self.log = log
         with log.open("ab") as output:
             self._child = subprocess.Popen(
-                [str(part) for part in command],
+                _tied(command, user, death_signal),
                 env={**os.environ, **(env or {})},
                 cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent(death_signal),
-                **_identity(user),
             )
 
     @property
@@ -175,26 +166,12 @@ class ServerProcess:
         return self.log.read_bytes()[-size:].decode("utf-8", "replace")
 
 
-class _Identity(t.TypedDict, total=False):
-    user: int
-    group: int
-    extra_groups: list[int]
-
-
-def _identity(user: str | None) -> _Identity:
-    if user is None or os.geteuid() != 0:
-        return {}
-    entry = pwd.getpwnam(user)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-
-
-def _die_with_parent(number: signal.Signals) -> Callable[[], None]:
-    parent = os.getpid()
-
-    def in_child() -> None:
-        # After the change of user, which would clear it again (prctl(2)).
-        _libc.prctl(_PR_SET_PDEATHSIG, int(number))
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return in_child
+def _tied(
+    command: Sequence[str | Path], user: str | None, death_signal: signal.Signals
+) -> list[str]:
+    """The command, run as `user`, tied to our life by the parent-death signal of prctl(2)."""
+    identity = []
+    if user is not None and os.geteuid() == 0:
+        identity = [f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+    number = death_signal.name.removeprefix("SIG")
+    return ["setpriv", f"--pdeathsig={number}", *identity, "--", *(str(part) for part in command)]
