@@ -1,0 +1,199 @@
+# Copyright (c) 2026 Granary contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every check of the tree that is not a test of its behaviour: `.venv/bin/nox`, or `nox -s NAME` for one.
+
+The sessions use the tools that `make install` put into .venv. What antsibull-nox brings is set in
+antsibull-nox.toml; the rest is here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import antsibull_nox
+import nox
+
+nox.needs_version = ">=2026.10.20"
+nox.options.default_venv_backend = "none"
+nox.options.error_on_missing_interpreters = True
+
+ROOT = Path(__file__).parent
+CACHE = Path(os.environ.get("GRANARY_CACHE") or "/var/cache/granary") / "checks"
+TREE = CACHE / "tree"
+COLLECTION = TREE / "ansible_collections" / "granary" / "postgres"
+PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+GALAXY_IMPORTER = ("galaxy-importer==0.4.44", "ansible-core==2.19.14")
+
+antsibull_nox.load_antsibull_nox_toml()  # docs-check, license-check, extra-checks
+
+
+@nox.session
+def ruff(session: nox.Session) -> None:
+    """Check format and code of all Python files."""
+    session.run("ruff", "format", "--check", "--quiet", ".")
+    session.run("ruff", "check", "--quiet", ".")
+
+
+@nox.session
+def mypy(session: nox.Session) -> None:
+    """Check the types, strictly."""
+    session.run("mypy")
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Check that imports run downward only."""
+    session.run("lint-imports", "--cache-dir", str(CACHE / "imports"))
+
+
+@nox.session
+def engine(session: nox.Session) -> None:
+    """Check that the engine can be imported without Ansible, kopf and every third-party library."""
+    session.run("python", "-m", "tests.checks.engine")
+
+
+@nox.session
+def house(session: nox.Session) -> None:
+    """Check sizes, headers and words of the files, and that docs/errors.md is up to date."""
+    session.run("python", "-m", "tests.checks.house")
+    session.run("python", "-m", "tests.checks.errors_page", "--check")
+
+
+@nox.session(name="errors-page", default=False)
+def errors_page(session: nox.Session) -> None:
+    """Write docs/errors.md anew."""
+    session.run("python", "-m", "tests.checks.errors_page")
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """Check the changelog and its fragments."""
+    session.run("antsibull-changelog", "lint")
+
+
+@nox.session(name="yaml")
+def yaml_files(session: nox.Session) -> None:
+    """Check the YAML files."""
+    session.run("yamllint", "--strict", *_tracked("*.yml", "*.yaml", ".yamllint", ".ansible-lint"))
+
+
+@nox.session
+def spelling(session: nox.Session) -> None:
+    """Check the spelling."""
+    session.run("codespell", *_tracked())
+
+
+@nox.session(name="ansible-lint")
+def ansible_lint(session: nox.Session) -> None:
+    """Check roles, playbooks and metadata against the production profile."""
+    _copy_tree()
+    with session.chdir(COLLECTION):
+        session.run("ansible-lint", "--offline", "--strict", "-q", env={"NO_COLOR": "1"})
+
+
+@nox.session(name="galaxy-importer", venv_backend="venv", reuse_venv=True)
+def galaxy_importer(session: nox.Session) -> None:
+    """Build the artefact, see that no development file is in it, and import it as Galaxy would."""
+    # Its attrs is older than the one nox needs: hence an environment of its own.
+    installed = Path(session.virtualenv.location) / f"installed-{'-'.join(GALAXY_IMPORTER)}"
+    if not installed.exists():
+        session.install("--quiet", *GALAXY_IMPORTER)
+        installed.touch()
+    _copy_tree()
+    with tempfile.TemporaryDirectory() as folder:
+        session.run(
+            *("ansible-galaxy", "collection", "build", "--output-path", folder, str(COLLECTION)),
+            silent=True,
+        )
+        (artefact,) = Path(folder).glob("*.tar.gz")
+        session.run(
+            str(ROOT / ".venv/bin/python"),
+            "-m",
+            "tests.checks.artefact",
+            str(artefact),
+            external=True,
+        )
+        with session.chdir(folder):
+            log = session.run("python", "-m", "galaxy_importer.main", artefact.name, silent=True)
+    complaints = [line for line in str(log).splitlines() if line.startswith(("ERROR", "WARNING"))]
+    if complaints:
+        session.error("\n".join(complaints))
+
+
+@nox.session
+def sanity(session: nox.Session) -> None:
+    """Run ansible-test sanity, without any ignore file."""
+    if list(ROOT.glob("tests/sanity/ignore*")):
+        session.error("tests/sanity holds an ignore file")
+    _ansible_test(session, "sanity")
+
+
+@nox.session
+def units(session: nox.Session) -> None:
+    """Run the unit tests as ansible-test does."""
+    _ansible_test(session, "units")
+
+
+def _ansible_test(session: nox.Session, command: str) -> None:
+    """Run ansible-test in a copy of the tree, at the place in a tree of collections that it asks for."""
+    _copy_tree()
+    home = CACHE / "home"  # its environments: kept, and not in the user's home
+    stand_in = home / ".ansible/test/cache/get_pip_24_2.py"
+    stand_in.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(ROOT / "tests/checks/get_pip.py", stand_in)
+    with session.chdir(COLLECTION):
+        session.run(
+            *(
+                "ansible-test",
+                command,
+                "--python",
+                PYTHON_VERSION,
+                "--requirements",
+                "--color",
+                "no",
+            ),
+            *session.posargs,
+            env={"HOME": str(home)},
+        )
+
+
+def _copy_tree() -> None:
+    """Bring the copy of all tracked files up to date."""
+    wanted = {name for name in _tracked() if (ROOT / name).is_file()}
+    COLLECTION.mkdir(parents=True, exist_ok=True)
+    for path in sorted(COLLECTION.rglob("*"), reverse=True):
+        name = str(path.relative_to(COLLECTION))
+        if name == ".git" or name.startswith(".git/"):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif name not in wanted:
+            path.unlink()
+    for name in wanted:
+        target = COLLECTION / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists() or target.read_bytes() != (ROOT / name).read_bytes():
+            shutil.copy2(ROOT / name, target, follow_symlinks=False)
+
+
+def _tracked(*patterns: str) -> list[str]:
+    command = [
+        "git",
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "--",
+        *patterns,
+    ]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [name for name in listed.split("\0") if name and (ROOT / name).exists()]
