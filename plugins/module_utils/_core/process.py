@@ -21,9 +21,11 @@ from .errors import ProgramError, ProgramMissing
 from .redaction import Secret, redact
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 STDERR_LINES = 2000
+PIPE = subprocess.PIPE
+DEVNULL = subprocess.DEVNULL
 _PR_SET_PDEATHSIG = 1
 
 
@@ -41,6 +43,9 @@ class Child:
     It is killed when the thread that started it ends, so start it in a thread that outlives it. As a context manager
     it kills and reaps the program on the way out if it still runs.
 
+    ``on_line`` is called with each line of standard error as it comes, redacted, by the thread that reads them; it
+    must not raise.
+
     Raises ``ProgramMissing`` when the program cannot be started.
     """
 
@@ -49,12 +54,14 @@ class Child:
         argv: Sequence[str],
         *,
         env: Mapping[str, str],
-        stdin: int | None = subprocess.DEVNULL,
-        stdout: int | None = subprocess.PIPE,
+        stdin: int | None = DEVNULL,
+        stdout: int | None = PIPE,
         secrets: Sequence[Secret] = (),
+        on_line: Callable[[str], None] | None = None,
     ) -> None:
         self.name = argv[0].rsplit("/", 1)[-1]
         self._secrets = tuple(secrets)
+        self._on_line = on_line
         self._lines: collections.deque[str] = collections.deque(maxlen=STDERR_LINES)
         try:
             self._process = subprocess.Popen(  # pylint: disable=ansible-bad-function
@@ -78,7 +85,10 @@ class Child:
         if stream is None:
             return
         for line in stream:
-            self._lines.append(redact(line.decode("utf-8", "replace").rstrip("\n"), *self._secrets))
+            said = redact(line.decode("utf-8", "replace").rstrip("\n"), *self._secrets)
+            self._lines.append(said)
+            if self._on_line:
+                self._on_line(said)
 
     @property
     def pid(self) -> int:
@@ -120,7 +130,11 @@ class Child:
         return self._process.poll() is None
 
     def _failure(self, code: int) -> str:
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
+        how = (
+            f"was ended by {signal.Signals(-code).name}"
+            if code < 0
+            else f"exited with status {code}"
+        )
         said = "; ".join(line for line in list(self._lines)[-5:] if line)
         return f"{self.name} {how}: {said or 'it said nothing'}"
 
