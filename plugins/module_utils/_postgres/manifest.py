@@ -1,5 +1,6 @@
-# Copyright (c) 2026 Granary contributors Simplified BSD License (see LICENSES/BSD-2-Clause.txt or
-# https://opensource.org/licenses/BSD-2-Clause) SPDX-License-Identifier: BSD-2-Clause
+# Copyright (c) 2026 Granary contributors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
 
 """What a snapshot says of itself: ``manifest.json``, described in docs/format.md.
 
@@ -179,11 +180,14 @@ class DatabaseEntry:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ServerEntry:
-    """The source server; ``system_identifier`` in decimal, as pg_controldata shows it."""
+    """The source server.
+
+    ``system_identifier`` in decimal, as pg_controldata shows it; None where the role may not ask.
+    """
 
     version: str
     version_num: int
-    system_identifier: str
+    system_identifier: str | None
     lsn: str
     in_recovery: bool
 
