@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every check of the tree that is not a test of its behaviour: `.venv/bin/nox`, or `nox -s NAME` for one.
+"""Every check of the tree that is not a test of what it does: `.venv/bin/nox`, or `nox -s NAME`.
 
 The sessions use the tools that `make install` put into .venv. What antsibull-nox brings is set in
 antsibull-nox.toml; the rest is here.
@@ -31,7 +31,10 @@ COLLECTION = TREE / "ansible_collections" / "granary" / "postgres"
 PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 GALAXY_IMPORTER = ("galaxy-importer==0.4.44", "ansible-core==2.19.14")
 
-antsibull_nox.load_antsibull_nox_toml()  # docs-check, license-check, extra-checks
+# The tools beside this nox come first.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+antsibull_nox.load_antsibull_nox_toml()  # license-check, extra-checks
 
 
 @nox.session
@@ -70,6 +73,17 @@ def house(session: nox.Session) -> None:
 def errors_page(session: nox.Session) -> None:
     """Write docs/errors.md anew."""
     session.run("python", "-m", "tests.checks.errors_page")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Check the documentation of modules and roles."""
+    _copy_tree()
+    session.run(
+        *("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck"),
+        *("--validate-collection-refs", "self", "--check-extra-docs-refs", str(COLLECTION)),
+        env={"ANSIBLE_COLLECTIONS_PATH": str(TREE)},
+    )
 
 
 @nox.session
@@ -113,13 +127,7 @@ def galaxy_importer(session: nox.Session) -> None:
             silent=True,
         )
         (artefact,) = Path(folder).glob("*.tar.gz")
-        session.run(
-            str(ROOT / ".venv/bin/python"),
-            "-m",
-            "tests.checks.artefact",
-            str(artefact),
-            external=True,
-        )
+        session.run(sys.executable, "-m", "tests.checks.artefact", str(artefact), external=True)
         with session.chdir(folder):
             log = session.run("python", "-m", "galaxy_importer.main", artefact.name, silent=True)
     complaints = [line for line in str(log).splitlines() if line.startswith(("ERROR", "WARNING"))]
@@ -142,7 +150,7 @@ def units(session: nox.Session) -> None:
 
 
 def _ansible_test(session: nox.Session, command: str) -> None:
-    """Run ansible-test in a copy of the tree, at the place in a tree of collections that it asks for."""
+    """Run ansible-test in a copy of the tree, at the kind of place that it asks for."""
     _copy_tree()
     home = CACHE / "home"  # its environments: kept, and not in the user's home
     stand_in = home / ".ansible/test/cache/get_pip_24_2.py"
@@ -185,15 +193,6 @@ def _copy_tree() -> None:
 
 
 def _tracked(*patterns: str) -> list[str]:
-    command = [
-        "git",
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "--",
-        *patterns,
-    ]
+    command = ["git", "ls-files", "-z", "--", *patterns]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return [name for name in listed.split("\0") if name and (ROOT / name).exists()]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Look into the collection's artefact: what users need is there, development is not, it is small."""
+"""Look into the collection's artefact: what users need is in it, the rest is not, it is small."""
 
 from __future__ import annotations
 

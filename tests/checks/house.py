@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Rules of the house that no other tool counts: sizes, headers, names, checks silenced without reason."""
+"""Rules that no other tool counts: sizes, headers, names, checks silenced without a reason."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ FILE_LINES = 600
 FUNCTION_LINES = 40
 MODULE_LINES = 60  # of a module's Python below its documentation
 VAGUE_NAMES = frozenset(("utils", "helpers", "common", "manager"))
+# REUSE-IgnoreStart: the headers that are asked for
 HEADER = "# Copyright (c) 2026 Granary contributors"
 BSD_HEADER = (
     HEADER,
@@ -28,8 +29,11 @@ GPL_HEADER = (
     "# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)",
     "# SPDX-License-Identifier: GPL-3.0-or-later",
 )
+# REUSE-IgnoreEnd
 SILENCED = re.compile(r"# ?(?:type: ?ignore|noqa|pylint: ?disable|pragma: no cover)(?P<rest>.*)")
-WITH_CODE_AND_REASON = re.compile(r"(?:\[[\w, -]+\]|: [A-Z]+\d+|=[\w-]+)(?:, ?[A-Z]+\d+)*\s+\S.*")
+CODES = r"(?:\[[\w, -]+\]|: [A-Z]+\d+(?:, ?[A-Z]+\d+)*|(?:-next)?=[\w-]+)"
+WITH_CODE = re.compile(rf"{CODES}.*")
+WITH_CODE_AND_REASON = re.compile(rf"{CODES}\s+\S.*")
 UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b")
 
 
@@ -76,7 +80,9 @@ def _header_complaints(path: Path, lines: list[str]) -> t.Iterator[str]:
 def _line_complaints(lines: list[str]) -> t.Iterator[str]:
     for number, line in enumerate(lines, 1):
         silenced = SILENCED.search(line)
-        if silenced and not WITH_CODE_AND_REASON.fullmatch(silenced["rest"].strip("\n")):
+        reason_above = number > 1 and lines[number - 2].lstrip().startswith("# ")
+        wanted = WITH_CODE if reason_above else WITH_CODE_AND_REASON
+        if silenced and not wanted.fullmatch(silenced["rest"]):
             yield f":{number}: a check is silenced without its code and a reason"
         if UNFINISHED.search(line):
             yield f":{number}: unfinished"
