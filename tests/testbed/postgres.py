@@ -27,6 +27,7 @@ if t.TYPE_CHECKING:
 
 _STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 _LOCALE_PROVIDERS_SINCE = 15
+_RECOVERY_SETTINGS_SINCE = 12
 _PORT_TRIES = 5
 
 # Durability is not what the tests are about; autovacuum stays as users have it.
@@ -204,25 +205,29 @@ class PostgresServer:
         )
 
     def standby(self, settings: Mapping[str, str] | None = None) -> PostgresServer:
-        """A started hot standby that streams from this server; the caller closes it.
-
-        Not for 10 to 12: the newer pg_basebackup writes connection options they do not know.
-        """
-        if self.major < min(majors("clients")):
-            raise TestBedError(f"no standby can be made of a server of major {self.major}")
+        """A started hot standby that streams from this server; the caller closes it."""
         copy = PostgresServer(self.major, self.options)
         user = server_user()
         give_to(copy.folder, user)
         run(
             [
                 client_bin(client_major_for(self.major)) / "pg_basebackup",
-                *("-D", copy.data_dir, "--write-recovery-conf", "--wal-method=stream"),
+                *("-D", copy.data_dir, "--wal-method=stream"),
                 *("--checkpoint=fast", "-d", self.dsn()),
             ],
             doing="pg_basebackup",
             cwd=copy.folder,
             user=user,
         )
+        # Not by --write-recovery-conf: a newer one writes options that an older libpq refuses.
+        source = f"primary_conninfo = {_quote(self.dsn())}\n"
+        if self.major < _RECOVERY_SETTINGS_SINCE:
+            recovery = copy.data_dir / "recovery.conf"
+            recovery.write_text(f"standby_mode = on\n{source}", encoding="utf-8")
+        else:
+            (copy.data_dir / "standby.signal").touch()
+            with (copy.data_dir / "postgresql.conf").open("a", encoding="utf-8") as file:
+                file.write(source)
         copy._configure({"hot_standby": "on", **(settings or {})})
         copy.start()
         return copy
@@ -263,7 +268,7 @@ class PostgresServer:
 
     def _configure(self, settings: Mapping[str, str]) -> None:
         wanted = {**_SETTINGS, "unix_socket_directories": str(self.socket_dir), **settings}
-        lines = [f"{name} = '{value}'\n" for name, value in wanted.items()]
+        lines = [f"{name} = {_quote(value)}\n" for name, value in wanted.items()]
         with (self.data_dir / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.writelines(lines)
 
@@ -343,3 +348,8 @@ def _locale_env() -> dict[str, str]:
 
 def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def _quote(value: str) -> str:
+    """As a value in postgresql.conf, where a backslash begins an escape as well."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
