@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import enum
 
-
 ID_BYTES = 32
 # Versions of the restic format that we read and write; 2 is the one with compression.
 MIN_VERSION = 1
