@@ -1,0 +1,152 @@
+# Copyright (c) 2026 Granary contributors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Where every blob is: the index of a repository in memory.
+
+48 bytes a blob, sorted, in one anonymous shared map: forked workers read the same pages, no
+reference count makes them private. 65,537 numbers in front say where each two-byte beginning of an
+id starts, so a look-up compares about log2(n / 65,536) ids. ``index_load.py`` fills it.
+"""
+
+from __future__ import annotations
+
+import bisect
+import mmap
+import struct
+import typing as t
+
+from .index_file import ENTRY, NOT_COMPRESSED
+from .model import ID_BYTES, BlobKind, Location
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The pack's number, and the kind as its highest bit, follow the entry.
+_PACK_WORD = struct.Struct("<I")
+_KIND_SHIFT = 31
+_PACK_MASK = (1 << _KIND_SHIFT) - 1
+_RECORD = struct.Struct(ENTRY.format + "I")
+_STARTS = 1 << 16
+_BOUNDS = struct.Struct("<II")
+_BUCKETS = 256
+
+
+class Index:
+    """An immutable map from (kind, id) to the places of the blob. May be read by several threads
+    and forked processes.
+    """
+
+    def __init__(self, memory: mmap.mmap, blobs: int, packs: int) -> None:
+        self._memory = memory
+        self._blobs = blobs
+        self._packs = packs
+        self._records = 4 * (_STARTS + 1)
+        self._pack_ids = self._records + _RECORD.size * blobs
+
+    def __len__(self) -> int:
+        """Return the number of blobs; one that lies in two packs counts twice."""
+        return self._blobs
+
+    @property
+    def pack_count(self) -> int:
+        """The number of packs that hold them."""
+        return self._packs
+
+    def has(self, kind: BlobKind, blob_id: bytes) -> bool:
+        """Tell whether the blob is stored."""
+        return next(self._numbers(kind, blob_id), None) is not None
+
+    def find(self, kind: BlobKind, blob_id: bytes) -> Location | None:
+        """Return a place where the blob can be read, or None if it is not stored."""
+        return next(self.locations(kind, blob_id), None)
+
+    def locations(self, kind: BlobKind, blob_id: bytes) -> Iterator[Location]:
+        """Yield all places where the blob can be read."""
+        for number in self._numbers(kind, blob_id):
+            record = _RECORD.unpack_from(self._memory, self._records + number * _RECORD.size)
+            dummy, offset, length, plain_length, word = record
+            at = self._pack_ids + ID_BYTES * (word & _PACK_MASK)
+            yield Location(
+                pack=self._memory[at : at + ID_BYTES],
+                offset=offset,
+                length=length,
+                plain_length=None if plain_length == NOT_COMPRESSED else plain_length,
+            )
+
+    def _numbers(self, kind: BlobKind, blob_id: bytes) -> Iterator[int]:
+        """Yield the numbers of the records of a blob."""
+        memory, records, size = self._memory, self._records, _RECORD.size
+        low, end = _BOUNDS.unpack_from(memory, 4 * (blob_id[0] << 8 | blob_id[1]))
+        high = end
+        while low < high:
+            middle = (low + high) // 2
+            at = records + middle * size
+            if memory[at : at + ID_BYTES] < blob_id:
+                low = middle + 1
+            else:
+                high = middle
+        while low < end:
+            at = records + low * size
+            if memory[at : at + ID_BYTES] != blob_id:
+                return
+            (word,) = _PACK_WORD.unpack_from(memory, at + ENTRY.size)
+            if word >> _KIND_SHIFT == kind:
+                yield low
+            low += 1
+
+
+class IndexBuilder:
+    """Collects records in any order, then makes the index of them."""
+
+    def __init__(self) -> None:
+        self._buckets: list[bytes | bytearray] = [bytearray() for dummy in range(_BUCKETS)]
+        self._packs: dict[bytes, int] = {}
+
+    def has_pack(self, pack_id: bytes) -> bool:
+        """Tell whether blobs of the pack were added."""
+        return pack_id in self._packs
+
+    @property
+    def packs(self) -> frozenset[bytes]:
+        """The packs of which blobs were added."""
+        return frozenset(self._packs)
+
+    def add(self, pack_id: bytes, blobs: list[tuple[BlobKind, bytes]]) -> None:
+        """Add blobs of a pack, each as ``ENTRY``; adding the same again changes nothing."""
+        number = self._packs.setdefault(pack_id, len(self._packs))
+        words = [_PACK_WORD.pack(number | kind << _KIND_SHIFT) for kind in BlobKind]
+        buckets = self._buckets
+        for kind, entry in blobs:
+            buckets[entry[0]] += entry + words[kind]
+
+    def build(self) -> Index:
+        """Sort and return the index; the builder is empty afterwards."""
+        size = _RECORD.size
+        total = 0
+        for first, bucket in enumerate(self._buckets):
+            raw = bytes(bucket)
+            records = sorted({raw[at : at + size] for at in range(0, len(raw), size)})
+            self._buckets[first] = b"".join(records)
+            total += len(records)
+        head = 4 * (_STARTS + 1)
+        memory = mmap.mmap(-1, head + total * size + ID_BYTES * len(self._packs))
+        at = head
+        for first, bucket in enumerate(self._buckets):
+            self._write_starts(memory, first, (at - head) // size, bytes(bucket[1::size]))
+            memory[at : at + len(bucket)] = bytes(bucket)
+            at += len(bucket)
+            self._buckets[first] = bytearray()
+        _PACK_WORD.pack_into(memory, 4 * _STARTS, total)
+        memory[at:] = b"".join(self._packs)
+        index = Index(memory, total, len(self._packs))
+        self._packs = {}
+        return index
+
+    @staticmethod
+    def _write_starts(memory: mmap.mmap, first: int, before: int, seconds: bytes) -> None:
+        """Write where the records with this first byte begin, by second byte; ``seconds`` are those
+        bytes in order.
+        """
+        starts = (before + bisect.bisect_left(seconds, second) for second in range(_BUCKETS))
+        struct.pack_into(f"<{_BUCKETS}I", memory, 4 * _BUCKETS * first, *starts)
