@@ -121,7 +121,10 @@ class Backend(abc.ABC):
 
     @abc.abstractmethod
     def size(self, name: str) -> int | None:
-        """Return the size in bytes; None if there is nothing under the name, or no such place."""
+        """Return the size in bytes; None if there is nothing under the name.
+
+        A missing place is no missing object: ``ObjectMissing``. So too in delete and age_seconds.
+        """
 
     @abc.abstractmethod
     def entries(self, prefix: str) -> Iterator[Entry]:

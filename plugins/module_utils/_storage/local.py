@@ -163,6 +163,7 @@ class LocalBackend(Backend):
             try:
                 found = os.stat(path)
             except (FileNotFoundError, NotADirectoryError):
+                self._check_root()
                 return None
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
@@ -179,6 +180,7 @@ class LocalBackend(Backend):
             try:
                 os.unlink(path)
             except (FileNotFoundError, NotADirectoryError):
+                self._check_root()
                 return
             _sync_folder(os.path.dirname(path))
 
@@ -189,6 +191,7 @@ class LocalBackend(Backend):
             try:
                 written = os.stat(path).st_mtime
             except (FileNotFoundError, NotADirectoryError):
+                self._check_root()
                 return None
         with self._temporary(path, b"\0") as temporary:
             return max(0.0, os.stat(temporary).st_mtime - written)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import typing as t
 
-from .._core.errors import ConfigError
+from .._core.events import SilentEvents
 from .local import LocalBackend
 from .model import LocalSettings, S3Settings
+from .retry import Retry
+from .s3 import S3Backend
 
 if t.TYPE_CHECKING:
     from .._core.events import Events
@@ -20,8 +22,12 @@ if t.TYPE_CHECKING:
 def open_backend(settings: LocalSettings | S3Settings, events: Events | None = None) -> Backend:
     """Return a backend of the calling process; nothing is looked up, made or connected to yet.
 
-    ``events`` hears of tries that are made again (``storage_retry``).
+    ``events`` hears of requests that are made again (``storage_retry``). Raises ``ConfigError``
+    when the environment names an endpoint that cannot be used.
     """
-    if isinstance(settings, LocalSettings):
-        return LocalBackend(settings)
-    raise ConfigError("This version stores in local folders only.")
+    match settings:
+        case LocalSettings():
+            return LocalBackend(settings)
+        case S3Settings():
+            retry = Retry(events=events or SilentEvents(), tries=settings.tries)
+            return S3Backend(settings, retry)
