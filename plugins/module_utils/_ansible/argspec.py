@@ -1,10 +1,12 @@
 # Copyright (c) 2026 Granary contributors
-# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or
+# https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
 """The only place that spells an option.
 
-Each function here has a twin of the same name in ``plugins/doc_fragments``; a unit test compares the two.
+Each function here has a twin of the same name in ``plugins/doc_fragments``; a unit test compares
+the two.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 # Copyright (c) 2026 Granary contributors
-# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or
+# https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Says which Python libraries are missing on the host that runs the task, before anything else is tried."""
+"""Says which Python libraries are missing on the host that runs the task, before anything else is
+tried."""
 
 from __future__ import annotations
 
@@ -42,7 +44,8 @@ def _jmespath() -> None:
     import jmespath  # noqa: F401
 
 
-# Import statements, not import_module(): what Ansible ships and what linters see is found by reading the source.
+# Import statements, not import_module(): what Ansible ships and what linters see is found by
+# reading the source.
 LIBRARIES: dict[str, Callable[[], None]] = {
     "psycopg2": _psycopg2,
     "boto3": _boto3,

@@ -1,5 +1,6 @@
 # Copyright (c) 2026 Granary contributors
-# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or
+# https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
 """Runs one engine call for a module: errors, warnings and results in Ansible's terms."""
@@ -23,9 +24,11 @@ if t.TYPE_CHECKING:
 
 
 def run_module(module: AnsibleModule, action: Action, libraries: Iterable[str]) -> None:
-    """Call ``action(params, check_mode, events)`` and end the module with what it returns or raises.
+    """Call ``action(params, check_mode, events)`` and end the module with what it returns or
+    raises.
 
-    ``libraries`` are the Python libraries that the call needs. A ``diff`` in the result is kept only in diff mode.
+    ``libraries`` are the Python libraries that the call needs. A ``diff`` in the result is kept
+    only in diff mode.
     """
     events = RecordedEvents()
     try:

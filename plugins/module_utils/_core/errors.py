@@ -4,13 +4,14 @@
 
 """The one error tree: what the engine raises and what every face shows.
 
-Each message is one sentence that says what happened, to which object, and what the user can do; the cause's own
-words stay in it, secrets do not. Libraries' exceptions are translated once, at the edge that calls the library.
+Each message is one sentence that says what happened, to which object, and what the user can do; the
+cause's own words stay in it, secrets do not. Libraries' exceptions are translated once, at the edge
+that calls the library.
 
 GranaryError
   ConfigError                     an option or a combination of options that cannot work
   Cancelled                       somebody asked us to stop (SIGTERM, SIGINT)
-  ProgramError                    a client program could not be started, or ended with a status other than 0
+  ProgramError                    a client program ended with a status other than 0
     ProgramMissing
   StorageError                    bytes under names
     ObjectMissing
@@ -18,7 +19,7 @@ GranaryError
     AccessDenied
     StorageFull
     StorageUnavailable  *         the store did not answer as it should; trying again may help
-    OutcomeUnknown                a write or a delete may or may not have happened, or may still happen
+    OutcomeUnknown                a write or a delete may have happened, or may still happen
   RepositoryError
     RepositoryMissing             there is no repository at that place
     WrongPassword
@@ -63,7 +64,7 @@ class GranaryError(Exception):
         self.details = details
 
     def __reduce__(self) -> tuple[t.Any, ...]:
-        # Errors cross from worker processes to the coordinator by pickle; keyword details need help.
+        # Errors cross from workers to the coordinator by pickle; keyword details need help.
         return (_rebuild, (type(self), self.message, self.details))
 
 
@@ -110,7 +111,7 @@ class ObjectMissing(StorageError):
 
 
 class ObjectTooShort(StorageError):
-    """The named object is there but ends before the range that was asked for: damage, not an outage."""
+    """The named object ends before the range that was asked for: damage, not an outage."""
 
     code = "object_too_short"
 
@@ -234,7 +235,7 @@ class TableLocksRefused(PostgresError):
 
 
 class BackupYielded(PostgresError):
-    """Somebody waited behind our table locks for longer than ``yield_after``; there is no snapshot."""
+    """Somebody waited behind our table locks for longer than ``yield_after``; no snapshot."""
 
     code = "yielded"
     retryable = True

@@ -1,11 +1,12 @@
 # Copyright (c) 2026 Granary contributors
-# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or
+# https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
 """Child programs: the only place that starts one.
 
-Ansible's ``run_command`` keeps all output in memory; a dump must be streamed. A program's secrets reach it by its
-environment or by a file, never by its arguments.
+Ansible's ``run_command`` keeps all output in memory; a dump must be streamed. A program's secrets
+reach it by its environment or by a file, never by its arguments.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
-    """Ask the kernel to signal this process when the thread that forked it ends (prctl(2), Linux only)."""
+    """Ask the kernel to signal this process when the thread that forked it ends (prctl(2), Linux
+    only)."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
 
 
@@ -40,11 +42,11 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 class Child:
     """A running program whose standard error is kept, bounded to its last 2,000 lines.
 
-    It is killed when the thread that started it ends, so start it in a thread that outlives it. As a context manager
-    it kills and reaps the program on the way out if it still runs.
+    It is killed when the thread that started it ends, so start it in a thread that outlives it. As
+    a context manager it kills and reaps the program on the way out if it still runs.
 
-    ``on_line`` is called with each line of standard error as it comes, redacted, by the thread that reads them; it
-    must not raise.
+    ``on_line`` is called with each line of standard error as it comes, redacted, by the thread that
+    reads them; it must not raise.
 
     Raises ``ProgramMissing`` when the program cannot be started.
     """
@@ -75,7 +77,8 @@ class Child:
             )
         except OSError as exc:
             raise ProgramMissing(
-                f"Could not start {argv[0]}: {exc.strerror or exc}; check that it is installed and executable."
+                f"Could not start {argv[0]}: {exc.strerror or exc}; check that it is installed and "
+                f"executable."
             ) from exc
         self._reader = threading.Thread(target=self._drain, name=f"{self.name}-stderr", daemon=True)
         self._reader.start()
@@ -117,7 +120,8 @@ class Child:
     def wait(self) -> list[str]:
         """Wait for the end and return the lines of standard error.
 
-        Raises ``ProgramError`` with the program's own last words when it did not exit with status 0.
+        Raises ``ProgramError`` with the program's own last words when it did not exit with status
+        0.
         """
         code = self._process.wait()
         self._reader.join()
@@ -153,7 +157,8 @@ class Child:
                 try:
                     stream.close()
                 except BrokenPipeError:
-                    # A pipe to a dead program cannot be flushed; the program's end is reported by wait().
+                    # A pipe to a dead program cannot be flushed; the program's end is reported by
+                    # wait().
                     continue
 
     def __enter__(self) -> Child:
@@ -166,7 +171,8 @@ class Child:
 def run(
     argv: Sequence[str], *, env: Mapping[str, str], secrets: Sequence[Secret] = ()
 ) -> tuple[bytes, list[str]]:
-    """Run a program of small output to its end; return its standard output and its lines of standard error.
+    """Run a program of small output to its end; return its standard output and its lines of
+    standard error.
 
     Raises ``ProgramError`` when it does not exit with status 0.
     """

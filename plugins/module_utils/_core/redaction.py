@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 
 _USERINFO = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/@]*@", re.IGNORECASE)
-_CONNINFO = re.compile(r"(?P<key>\b(?:ssl)?password\s*=\s*)(?:'(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
+_CONNINFO = re.compile(
+    r"(?P<key>\b(?:ssl)?password\s*=\s*)(?:'(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE
+)
 HIDDEN = "***"
 
 
@@ -41,7 +43,8 @@ class Secret:
 
 
 def redact(text: str, *secrets: Secret | None) -> str:
-    """Return ``text`` without the given secrets, passwords in URLs and passwords in connection strings."""
+    """Return ``text`` without the given secrets, passwords in URLs and passwords in connection
+    strings."""
     for secret in secrets:
         if secret:
             text = text.replace(secret.reveal(), HIDDEN)

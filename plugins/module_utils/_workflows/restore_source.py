@@ -1,10 +1,13 @@
 # Copyright (c) 2026 Granary contributors
-# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or
+# https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""The files of one snapshot, compared with what its manifest says before anything is loaded from them.
+"""The files of one snapshot, compared with what its manifest says before anything is loaded from
+them.
 
-``restic rewrite --exclude`` and ``restic repair snapshots`` leave snapshots that look whole; the manifest tells.
+``restic rewrite --exclude`` and ``restic repair snapshots`` leave snapshots that look whole; the
+manifest tells.
 """
 
 from __future__ import annotations
@@ -62,7 +65,10 @@ class SnapshotFiles:
         return path in self._files
 
     def __getitem__(self, path: str) -> StoredFile:
-        """Return the file at ``path``. Raises ``RepositoryDamaged`` if the snapshot has none there."""
+        """Return the file at ``path``.
+
+        Raises ``RepositoryDamaged`` if the snapshot has none there.
+        """
         found = self._files.get(path)
         if found is None:
             raise RepositoryDamaged(
@@ -79,7 +85,8 @@ class SnapshotFiles:
         return b"".join(self.stream(path))
 
     def problems(self, manifest: Manifest) -> list[str]:
-        """Return what differs between the files and the manifest, one sentence each, in order of the paths."""
+        """Return what differs between the files and the manifest, one sentence each, in order of
+        the paths."""
         found = []
         for path, expected in sorted(expected_files(manifest).items()):
             stored = self._files.get(path)
@@ -120,14 +127,16 @@ def read_manifest(reader: BlobReader, root: bytes) -> Manifest | None:
 
 
 def refuse_damaged(files: SnapshotFiles, manifest: Manifest, snapshot: str) -> None:
-    """Raise ``RepositoryDamaged``, naming the files, unless the snapshot is as its manifest says."""
+    """Raise ``RepositoryDamaged``, naming the files, unless the snapshot is as its manifest
+    says."""
     problems = files.problems(manifest)
     if not problems:
         return
     more = len(problems) - NAMED_PROBLEMS
     named = "; ".join(problems[:NAMED_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
     raise RepositoryDamaged(
-        f"Snapshot {snapshot} is not what was backed up: {named}; nothing was restored, choose another snapshot."
+        f"Snapshot {snapshot} is not what was backed up: {named}; nothing was restored, choose "
+        f"another snapshot."
     )
 
 
@@ -163,17 +172,17 @@ class LoadUnit:
     size: int
 
 
-def load_units(
-    number: int, table: TableEntry, ids: bytes, unit_bytes: int
-) -> Iterator[LoadUnit]:
-    """Cut a table's segments into units of at least ``unit_bytes`` where it has that much; empty ones are left out.
+def load_units(number: int, table: TableEntry, ids: bytes, unit_bytes: int) -> Iterator[LoadUnit]:
+    """Cut a table's segments into units of at least ``unit_bytes`` where it has that much; empty
+    ones are left out.
 
     Raises ``RepositoryDamaged`` when the segments are not made of the given ids.
     """
     ends = list(itertools.accumulate(segment.blobs for segment in table.segments))
     if (ends[-1] if ends else 0) * ID_BYTES != len(ids):
         raise RepositoryDamaged(
-            f"The segments of table {table.schema}.{table.name} do not add up to its files; choose another snapshot."
+            f"The segments of table {table.schema}.{table.name} do not add up to its files; choose "
+            f"another snapshot."
         )
     start = rows = size = 0
     for segment, end in zip(table.segments, ends, strict=True):

@@ -1,0 +1,122 @@
+# Copyright (c) 2026 Granary contributors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or
+# https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Which snapshot a restore takes, and whether it can be trusted."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._core.errors import ConfigError, RepositoryDamaged, SnapshotMissing
+from .._repository.selection import LATEST, find_snapshot, select_snapshots
+from .._repository.snapshot import list_snapshots
+from .._repository.tree import find_node
+from .requests import PLAIN_PATH, SNAPSHOT_PATH
+from .restore_source import SnapshotFiles, read_manifest, refuse_damaged
+
+if t.TYPE_CHECKING:
+    from .._core.events import Events
+    from .._postgres.manifest import Manifest
+    from .._repository.reader import BlobReader
+    from .._repository.repository import Repository
+    from .._repository.snapshot import Snapshot
+    from .requests import RestoreRequest
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A snapshot that can be restored; ``manifest`` is None for a plain SQL script."""
+
+    snapshot: Snapshot
+    files: SnapshotFiles
+    manifest: Manifest | None
+
+
+def choose_source(
+    repository: Repository, reader: BlobReader, request: RestoreRequest, events: Events
+) -> Source:
+    """Return the snapshot that the request means, whole.
+
+    ``latest`` passes over snapshots that are not whole, with a warning, and over those that do not
+    hold all the databases that are asked for. A snapshot that was named is refused instead.
+
+    Raises ``SnapshotMissing``, ``SnapshotAmbiguous``, ``RepositoryDamaged``, ``ConfigError``.
+    """
+    snapshots = list_snapshots(repository)
+    accepted: dict[bytes, Source] = {}
+
+    def accept(snapshot: Snapshot) -> bool:
+        try:
+            source = _open(snapshot, reader, request)
+        except (RepositoryDamaged, SnapshotMissing, ConfigError) as exc:
+            events.warn(f"Passed over snapshot {snapshot.id.hex()}: {exc.message}")
+            return False
+        if source is not None:
+            accepted[snapshot.id] = source
+        return source is not None
+
+    if request.snapshot == LATEST:
+        ours = [snapshot for snapshot in snapshots if is_ours(snapshot)]
+        _refuse_several_hosts(ours, request.host)
+        found = find_snapshot(ours, LATEST, host=request.host, accept=accept)
+        return accepted[found.id]
+    found = find_snapshot(snapshots, request.snapshot)
+    source = _open(found, reader, request)
+    if source is None:
+        raise ConfigError(
+            f"Snapshot {found.id.hex()} does not hold all of {', '.join(request.databases or ())}."
+        )
+    return source
+
+
+def is_ours(snapshot: Snapshot) -> bool:
+    """Tell whether a snapshot is of this engine, or a plain dump as Stash and others store it."""
+    return any(path == SNAPSHOT_PATH or f"/{path}".endswith(PLAIN_PATH) for path in snapshot.paths)
+
+
+def _refuse_several_hosts(snapshots: list[Snapshot], host: str | None) -> None:
+    hosts = sorted({snapshot.hostname for snapshot in snapshots})
+    if host is None and len(hosts) > 1:
+        raise ConfigError(
+            f"The repository holds backups of {len(hosts)} hosts ({', '.join(hosts)}): say by host "
+            f"which one is meant."
+        )
+    if host is not None and not select_snapshots(snapshots, host=host):
+        raise SnapshotMissing(
+            f"The repository holds no backup of host {host!r}; it holds those of: "
+            f"{', '.join(hosts) or 'nobody'}."
+        )
+
+
+def _open(snapshot: Snapshot, reader: BlobReader, request: RestoreRequest) -> Source | None:
+    """Return the snapshot opened and compared with its manifest; None if it lacks a database that
+    is asked for."""
+    manifest = read_manifest(reader, snapshot.tree)
+    if manifest is None:
+        return _open_plain(snapshot, reader, request)
+    held = {database.name for database in manifest.databases}
+    if not set(request.databases or ()) <= held:
+        return None
+    files = SnapshotFiles(reader, snapshot.tree)
+    refuse_damaged(files, manifest, snapshot.id.hex())
+    return Source(snapshot=snapshot, files=files, manifest=manifest)
+
+
+def _open_plain(snapshot: Snapshot, reader: BlobReader, request: RestoreRequest) -> Source:
+    if find_node(reader, snapshot.tree, PLAIN_PATH) is None:
+        raise SnapshotMissing(
+            f"Snapshot {snapshot.id.hex()} is no PostgreSQL backup: it holds neither "
+            f"{SNAPSHOT_PATH}/manifest.json "
+            f"nor {PLAIN_PATH}."
+        )
+    if request.databases or request.rename or request.tables or request.rename_tables:
+        raise ConfigError(
+            f"Snapshot {snapshot.id.hex()} is one SQL script: databases, rename, tables and "
+            f"rename_tables cannot "
+            "choose from it; leave them out."
+        )
+    files = SnapshotFiles(reader, snapshot.tree)
+    return Source(snapshot=snapshot, files=files, manifest=None)
