@@ -156,6 +156,11 @@ def _ansible_test(session: nox.Session, command: str) -> None:
     stand_in = home / ".ansible/test/cache/get_pip_24_2.py"
     stand_in.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(ROOT / "tests/checks/get_pip.py", stand_in)
+    # ansible-test hands no environment down: what pip was told by it goes where pip looks as well.
+    told = {name[4:]: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    settings = [f"{name.lower().replace('_', '-')} = {told[name]}\n" for name in sorted(told)]
+    (home / ".config/pip").mkdir(parents=True, exist_ok=True)
+    (home / ".config/pip/pip.conf").write_text("[global]\n" + "".join(settings), encoding="utf-8")
     with session.chdir(COLLECTION):
         session.run(
             *(

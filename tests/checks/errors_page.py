@@ -51,7 +51,7 @@ def _tree(error: type[errors.GranaryError]) -> t.Iterator[type[errors.GranaryErr
 
 
 def _rows(error: type[errors.GranaryError], depth: int) -> t.Iterator[str]:
-    meaning = " ".join((inspect.cleandoc(error.__doc__ or "")).split("\n\n")[0].split())
+    meaning = " ".join((inspect.cleandoc(error.__doc__ or "")).partition("\n\n")[0].split())
     indent = "&nbsp;&nbsp;" * depth
     yield f"| {indent}`{error.code}` | {'yes' if error.retryable else 'no'} | {meaning} |"
     for child in error.__subclasses__():

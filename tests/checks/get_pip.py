@@ -12,7 +12,8 @@ import subprocess
 import sys
 
 if __name__ == "__main__":
-    os.environ.pop("PIP_CONFIG_FILE", None)  # ansible-test sets one that knows no index
     ensurepip.bootstrap()
+    os.environ.pop("PIP_CONFIG_FILE", None)  # ensurepip sets an empty one
+    wanted = [word for word in sys.argv[1:] if not word.startswith("--")]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    sys.exit(subprocess.call([*command, *sys.argv[1:]]))
+    sys.exit(subprocess.call([*command, *wanted]))

@@ -34,7 +34,7 @@ SILENCED = re.compile(r"# ?(?:type: ?ignore|noqa|pylint: ?disable|pragma: no cov
 CODES = r"(?:\[[\w, -]+\]|: [A-Z]+\d+(?:, ?[A-Z]+\d+)*|(?:-next)?=[\w-]+)"
 WITH_CODE = re.compile(rf"{CODES}.*")
 WITH_CODE_AND_REASON = re.compile(rf"{CODES}\s+\S.*")
-UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b")
+UNFINISHED = re.compile(r"\b(?:TOD[O]|FIXM[E]|XX[X])\b")
 
 
 def main() -> int:
