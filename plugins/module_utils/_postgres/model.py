@@ -82,7 +82,6 @@ class Database:
     is_template: bool
     allows_connections: bool
     may_connect: bool
-    size_bytes: int | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
