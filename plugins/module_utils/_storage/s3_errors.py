@@ -209,7 +209,12 @@ def _from_silence(exc: Exception, call: Call) -> GranaryError:
         return StorageUnavailable(
             call.sentence(f"no connection to the server ({words})", "check endpoint and network")
         )
-    broken = (boto.HTTPClientError, boto.IncompleteReadError, boto.ResponseStreamingError)
+    broken = (
+        boto.HTTPClientError,
+        boto.IncompleteReadError,
+        boto.ResponseStreamingError,
+        boto.SSLError,
+    )
     if isinstance(exc, broken):
         return _no_answer(call, f"the connection broke or fell silent ({words})")
     return ConfigError(call.sentence(str(exc), "check the S3 options"))
