@@ -59,7 +59,7 @@ class Bucket:
             "AWS_DEFAULT_REGION": self.region,
         }
 
-    def keys(self, prefix: str = "") -> list[str]:
+    def list_keys(self, prefix: str = "") -> list[str]:
         """The names of all objects below a prefix, sorted."""
         pages = (
             self.client().get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
