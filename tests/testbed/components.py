@@ -100,7 +100,7 @@ def program_folder(role: t.Literal["servers", "clients"], major: int) -> Path:
     folders: dict[str, str] = read_list()[role]
     if str(major) not in folders:
         raise TestBedError(f"no {role} of PostgreSQL {major}: there are {', '.join(folders)}")
-    name, _, inside = folders[str(major)].partition("/")
+    name, dummy, inside = folders[str(major)].partition("/")
     return ensure(name) / inside
 
 

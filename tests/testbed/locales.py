@@ -20,7 +20,7 @@ def install(entry: dict[str, t.Any], into: Path) -> None:
         unpack(entry["origins"], Path(scratch))
         sources = Path(scratch, "usr/share/i18n")
         for name in entry["locales"]:
-            language, _, charset = name.partition(".")
+            language, dummy, charset = name.partition(".")
             run(
                 [
                     *("localedef", "--no-archive", "-i", language),

@@ -91,7 +91,7 @@ class TcpProxy:
     def _accept(self) -> None:
         while not self._closed:
             try:
-                near, _ = self._listener.accept()
+                near, dummy = self._listener.accept()
             except OSError:
                 return
             self.connections += 1
