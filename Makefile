@@ -1,6 +1,6 @@
 # Every target does all of its own set-up. Needed beforehand: Debian 12 (or a later one), root, git, make, python3 >= 3.11.
 .DEFAULT_GOAL := help
-.PHONY: help install
+.PHONY: help install demo test test-long bench
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON3 ?= python3
@@ -36,3 +36,19 @@ $(INSTALLED):
 	done
 	@rm -f .venv/.installed-* && touch $@
 	@echo "install: done"
+
+demo: install ## a PostgreSQL backed up, changed, backed up again, restored and proved
+	@python -m tests.testbed install demo
+	@ansible-playbook granary.postgres.demo
+
+test: install ## every check and test, matrices sampled; the last line counts
+	@python -m tests.testbed install test
+	@python -m tests.run $(TESTS)
+
+test-long: install ## the same with whole matrices
+	@python -m tests.testbed install test long
+	@python -m tests.run --long $(TESTS)
+
+bench: install ## side by side with pg_dump | restic, on this machine
+	@python -m tests.testbed install test
+	@python -m benchmarks $(BENCH)

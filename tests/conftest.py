@@ -20,6 +20,7 @@ pytest_plugins = [
     "tests.fix_proxy",
     "tests.fix_restic",
     "tests.fix_s3",
+    "tests.fix_sample",
 ]
 
 

@@ -1,0 +1,153 @@
+# Copyright (c) 2026 Granary contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run everything that `make test` promises, whatever fails on the way, and count it.
+
+Every nox session counts as one; of the pytest suites every test counts. The last line says
+`N passed, N failed, N skipped`; the exit status is 0 if something passed and nothing failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).parent.parent
+UNIT = "tests/unit"
+ENGINE = f"{UNIT}/plugins/module_utils"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """Some tests that one pytest runs; ``parallel`` says whether they may run beside each other."""
+
+    name: str
+    paths: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    parallel: bool = False
+
+
+SUITES = (
+    # Without Ansible and kopf: the engine's own tests show that it needs neither.
+    Suite(
+        name="engine",
+        paths=(ENGINE,),
+        options=(f"--ignore={ENGINE}/_ansible", "-p", "tests.checks.engine"),
+        parallel=True,
+    ),
+    Suite(name="faces", paths=(UNIT,), options=("--ignore-glob=*/module_utils/_[!a]*",)),
+    Suite(name="services", paths=("tests/services",), parallel=True),
+    Suite(name="integration", paths=("tests/integration",)),
+)
+NAMES = ("checks", *(suite.name for suite in SUITES))
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What was counted so far."""
+
+    passed: int = 0
+    failed: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+
+def main() -> int:
+    """Return 0 if something passed and nothing failed."""
+    options = _options()
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in options.only or NAMES:
+            started = time.monotonic()
+            _say(f"\n=== {name}")
+            report = Path(folder) / name
+            if name == "checks":
+                _run_checks(report, tally)
+            else:
+                suite = next(suite for suite in SUITES if suite.name == name)
+                _run_suite(suite, options, report, tally)
+            _say(f"=== {name}: {time.monotonic() - started:.0f} s")
+    for words, names in (("failed", tally.failed), ("skipped", tally.skipped)):
+        for name in names:
+            _say(f"{words}: {name}")
+    _say(f"{tally.passed} passed, {len(tally.failed)} failed, {len(tally.skipped)} skipped")
+    return 0 if tally.passed and not tally.failed else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__)
+    parser.add_argument("--long", action="store_true", help="whole matrices, not samples of them")
+    parser.add_argument("--only", nargs="+", choices=NAMES, help="these parts alone")
+    parser.add_argument("--workers", type=int, default=1, help="tests beside each other, if safe")
+    return parser.parse_args()
+
+
+def _run_checks(report: Path, tally: Tally) -> None:
+    """All nox sessions that are default ones."""
+    command = [sys.executable, "-m", "nox", "--report", str(report)]
+    status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
+    sessions = json.loads(report.read_bytes())["sessions"] if report.exists() else []
+    for session in sessions:
+        if session["result"] == "success":
+            tally.passed += 1
+        elif session["result"] == "skipped":
+            tally.skipped.append(f"nox -s {session['name']}")
+        else:
+            tally.failed.append(f"nox -s {session['name']}")
+    if status and not any(session["result"] == "failed" for session in sessions):
+        tally.failed.append(f"nox ended with status {status}")
+
+
+def _run_suite(suite: Suite, options: argparse.Namespace, report: Path, tally: Tally) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        *suite.options,
+        f"--junit-xml={report}",
+        *suite.paths,
+    ]
+    if options.long:
+        command += ["--long", "--pg-majors=all"]
+    if suite.parallel and options.workers > 1:
+        command += ["-n", str(options.workers), "--dist", "loadfile"]
+    status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
+    failed_before = len(tally.failed)
+    counted = _count(report, tally)
+    if not counted:
+        tally.failed.append(f"{suite.name}: no test ran")
+    elif status and len(tally.failed) == failed_before:
+        tally.failed.append(f"{suite.name}: pytest ended with status {status}")
+
+
+def _count(report: Path, tally: Tally) -> int:
+    """Add the tests of a JUnit report to the tally; how many there were."""
+    if not report.exists():
+        return 0
+    cases = list(ElementTree.parse(report).getroot().iter("testcase"))
+    for case in cases:
+        name = f"{case.get('classname')}::{case.get('name')}"
+        outcomes = {child.tag: child for child in case}
+        if "failure" in outcomes or "error" in outcomes:
+            tally.failed.append(name)
+        elif "skipped" in outcomes:
+            tally.skipped.append(f"{name}: {outcomes['skipped'].get('message')}")
+        else:
+            tally.passed += 1
+    return len(cases)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
