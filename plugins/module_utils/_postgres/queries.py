@@ -126,28 +126,28 @@ SELECT m.oid FROM pg_largeobject_metadata m
 
 # Sessions that hold, or wait for, a lock on one table that ours conflicts with.
 LOCK_HOLDERS = """
-SELECT a.pid, a.application_name, a.usename, a.state, left(a.query, 120), l.granted
+SELECT l.pid, NOT l.granted, a.application_name, a.usename, a.state, left(a.query, 120)
   FROM pg_locks l
   LEFT JOIN pg_stat_activity a ON a.pid = l.pid
  WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.relation = {oid}
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND l.pid <> pg_backend_pid()
- ORDER BY l.granted DESC, a.pid"""
+   AND l.pid IS DISTINCT FROM pg_backend_pid()
+ ORDER BY l.granted DESC, l.pid"""
 
 EXCLUSIVELY_LOCKED = """
 SELECT l.relation
   FROM pg_locks l
  WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock'
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND l.pid <> pg_backend_pid()
+   AND l.pid IS DISTINCT FROM pg_backend_pid()
  ORDER BY l.granted DESC, l.relation"""
 
 # Sessions that wait behind one of ours, and since when; waitstart came with version 14.
 WAITERS = """
-SELECT l.pid, {since}
+SELECT l.pid, %(waited)s
   FROM pg_locks l
   LEFT JOIN pg_stat_activity a ON a.pid = l.pid
  WHERE NOT l.granted
    AND pg_blocking_pids(l.pid) && ARRAY(SELECT o.pid FROM pg_stat_activity o
-                                         WHERE o.application_name = {application_name})
+                                         WHERE o.application_name = %(application_name)s)
  GROUP BY l.pid"""

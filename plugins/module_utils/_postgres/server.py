@@ -103,9 +103,7 @@ def read_lsn(conn: Connection) -> str:
 
 
 def check_supported(facts: ServerFacts, *, dump_format: str, allow_newer: bool = False) -> None:
-def refuse_pooler(
-    conn: Connection, settings: ConnectionSettings, dbname: str | None = None
-) -> None:
+    """Refuse a server that this format of backup, ``parallel`` or ``plain``, cannot serve.
 
     Raises ``ServerUnsupported``.
     """
