@@ -140,7 +140,7 @@ def sanity(session: nox.Session) -> None:
     """Run ansible-test sanity, without any ignore file."""
     if list(ROOT.glob("tests/sanity/ignore*")):
         session.error("tests/sanity holds an ignore file")
-    _ansible_test(session, "sanity")
+    _ansible_test(session, "sanity", "--requirements")
 
 
 @nox.session
@@ -149,7 +149,7 @@ def units(session: nox.Session) -> None:
     _ansible_test(session, "units")
 
 
-def _ansible_test(session: nox.Session, command: str) -> None:
+def _ansible_test(session: nox.Session, *command: str) -> None:
     """Run ansible-test in a copy of the tree, at the kind of place that it asks for."""
     _copy_tree()
     home = CACHE / "home"  # its environments: kept, and not in the user's home
@@ -163,15 +163,7 @@ def _ansible_test(session: nox.Session, command: str) -> None:
     (home / ".config/pip/pip.conf").write_text("[global]\n" + "".join(settings), encoding="utf-8")
     with session.chdir(COLLECTION):
         session.run(
-            *(
-                "ansible-test",
-                command,
-                "--python",
-                PYTHON_VERSION,
-                "--requirements",
-                "--color",
-                "no",
-            ),
+            *("ansible-test", *command, "--python", PYTHON_VERSION, "--color", "no"),
             *session.posargs,
             env={"HOME": str(home)},
         )
