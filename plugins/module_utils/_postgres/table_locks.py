@@ -248,7 +248,7 @@ def join_snapshot(conn: Connection, snapshot_id: str) -> None:
 
 
 def lock_tables(conn: Connection, tables: Iterable[Table]) -> None:
-    """Lock the tables for a worker inside its transaction, all before it reads a row; waits for nobody.
+    """Lock a worker's tables inside its transaction, all before it reads a row; wait for nobody.
 
     Raises ``TableLocksRefused`` when one is not free (somebody's DDL queues behind the
     coordinator): the whole attempt, the coordinator's included, must then be given up and begun
