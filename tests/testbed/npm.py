@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import tarfile
 import tempfile
 import typing as t
 from collections.abc import Callable
@@ -33,8 +32,7 @@ def install(entry: dict[str, t.Any], into: Path, ensure: Callable[[str], Path]) 
             cwd=Path(scratch),
         )
         (archive,) = Path(scratch).glob("*.tgz")
-        with tarfile.open(archive) as tar:
-            tar.extractall(scratch, filter="data")
+        run(["tar", "--no-same-owner", "-xf", archive, "-C", scratch], doing=f"unpacking {pin}")
         package = Path(scratch, "package")
         _make_links(package)
         for path in (package / entry["subfolder"]).iterdir():
