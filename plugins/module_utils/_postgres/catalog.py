@@ -20,6 +20,8 @@ from .session import execute, fetch, session_text
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
 
+    from .session import Row
+
 _STRATEGIES = {"h": "hash", "l": "list", "r": "range"}
 
 
@@ -68,29 +70,40 @@ def list_tables(conn: Connection) -> list[Table]:
         for child, parent, strategy in fetch(conn, queries.PARTITION_PARENTS)
     }
     return [
-        Table(
-            oid=row[0],
-            schema=row[1],
-            name=row[2],
-            kind=row[3],
-            persistence=row[4],
-            access_method=row[5],
-            file_node=row[6],
-            extension=row[7],
-            is_extension_config=row[8],
-            size_bytes=row[9],
-            pages=row[10],
-            toast_bytes=row[11],
-            is_leaf=row[12] and row[3] != "p",
-            inherits=row[13],
-            row_security=row[14],
-            index_count=row[15],
+        _table(
+            row,
             columns=tuple(columns[row[0]]),
             column_count=column_counts[row[0]],
             root=_root(row[0], parents, names),
         )
         for row in rows
     ]
+
+
+def _table(
+    row: Row, *, columns: tuple[str, ...], column_count: int, root: PartitionRoot | None
+) -> Table:
+    return Table(
+        oid=row[0],
+        schema=row[1],
+        name=row[2],
+        kind=row[3],
+        persistence=row[4],
+        access_method=row[5],
+        file_node=row[6],
+        extension=row[7],
+        is_extension_config=row[8],
+        size_bytes=row[9],
+        pages=row[10],
+        toast_bytes=row[11],
+        is_leaf=row[12] and row[3] != "p",
+        inherits=row[13],
+        row_security=row[14],
+        index_count=row[15],
+        columns=columns,
+        column_count=column_count,
+        root=root,
+    )
 
 
 def _root(
