@@ -45,7 +45,7 @@ class LockTiming:
     tick: float = 15.0
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Moment:
     """One moment by two clocks, in seconds: since boot (suspended time counts), and wall clock."""
 
@@ -65,7 +65,7 @@ class SystemClock:
 
     def now(self) -> Moment:
         """Return this moment."""
-        return Moment(boot=time.clock_gettime(time.CLOCK_BOOTTIME), wall=time.time())
+        return Moment(time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
 
 
 class LockState:
@@ -120,8 +120,8 @@ class LockState:
         stand still.
         """
         now = self._clock.now()
-        boot, wall = self._NUMBERS.unpack_from(self._memory, 0)
-        return max(now.boot - boot, now.wall - wall)
+        then = Moment(*self._NUMBERS.unpack_from(self._memory, 0))
+        return max(now.boot - then.boot, now.wall - then.wall)
 
     def now(self) -> Moment:
         """Return this moment by the clock that ages are measured with."""

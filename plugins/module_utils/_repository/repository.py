@@ -47,7 +47,7 @@ _UPLOADS_TO_S3 = 2
 
 
 class Repository:
-    """A repository that was opened by the calling process, and belongs to it, as its backend does."""
+    """A repository; it belongs to the process that opened it, as its backend does."""
 
     def __init__(
         self,

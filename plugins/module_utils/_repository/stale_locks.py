@@ -10,6 +10,7 @@ a running backup relies on. Two machines' clocks are never compared.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 import time
@@ -34,8 +35,28 @@ _DEAD_STATES = {"Z", "X", "x"}
 _MAX_PID = 1 << 22  # PID_MAX_LIMIT of Linux
 
 
-def this_origin() -> Origin:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """Where a lock is judged: the calling process, its host's name, and the host's uptime in
+    seconds.
+    """
+
+    origin: Origin
+    hostname: str
+    uptime_seconds: float
+
+
+def this_place() -> Here:
     """Return where the calling process runs."""
+    return Here(
+        origin=this_origin(),
+        hostname=socket.gethostname(),
+        uptime_seconds=time.clock_gettime(time.CLOCK_BOOTTIME),
+    )
+
+
+def this_origin() -> Origin:
+    """Return what the calling process writes into its locks."""
     return Origin(
         boot_id=_read_line("/proc/sys/kernel/random/boot_id"),
         machine_id=_read_line("/etc/machine-id"),
@@ -69,43 +90,38 @@ def _started(process: str) -> tuple[int, str]:
     return int(fields[_STARTED_FIELD]), fields[_STATE_FIELD]
 
 
-def proof_of_death(lock: Lock, age_seconds: float | None, here: Origin) -> str | None:
+def proof_of_death(lock: Lock, age_seconds: float | None, here: Here) -> str | None:
     """Return why the owner of ``lock`` is surely gone, as part of a sentence, or None.
 
-    ``age_seconds`` is the age of its file by the storage's own time, None where that is unknown;
-    ``here`` is where the calling process runs.
+    ``age_seconds`` is the age of its file by the storage's own time, None where that is unknown.
     """
     if age_seconds is not None and age_seconds > STALE_SECONDS:
         return f"it was not refreshed for {age_seconds / 60:.0f} minutes"
     there = lock.origin
-    if there is None or not there.boot_id or not here.boot_id:
+    if there is None or not there.boot_id or not here.origin.boot_id:
         return None
-    if there.boot_id == here.boot_id:
-        same_namespace = there.pid_namespace == here.pid_namespace != 0
+    if there.boot_id == here.origin.boot_id:
+        same_namespace = there.pid_namespace == here.origin.pid_namespace != 0
         if same_namespace and _process_is_gone(lock.pid, there.started):
             return "its process is gone"
         return None
-    if _is_this_machine(lock, there, here) and age_seconds is not None and age_seconds > _uptime():
+    if age_seconds is not None and _was_this_machine(lock, there, here, age_seconds):
         return "its machine was started again since"
     return None
 
 
-def _is_this_machine(lock: Lock, there: Origin, here: Origin) -> bool:
-    """Tell whether the lock is from an earlier boot of this machine, if it is not of a later time
-    than our own boot.
+def _was_this_machine(lock: Lock, there: Origin, here: Here, age_seconds: float) -> bool:
+    """Tell whether the lock is from an earlier boot of this machine.
 
     Images of containers, and clones, may share a machine id: only the first namespace counts, and
-    the host's name.
+    the host's name, and a lock that was written since our own boot is of a clone that lives.
     """
     return (
-        there.machine_id == here.machine_id != ""
-        and lock.hostname == socket.gethostname()
-        and there.pid_namespace == here.pid_namespace == _FIRST_PID_NAMESPACE
+        there.machine_id == here.origin.machine_id != ""
+        and lock.hostname == here.hostname
+        and there.pid_namespace == here.origin.pid_namespace == _FIRST_PID_NAMESPACE
+        and age_seconds > here.uptime_seconds
     )
-
-
-def _uptime() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _process_is_gone(pid: int, started: int) -> bool:
@@ -163,7 +179,7 @@ def without_stale(repository: Repository, locks: list[FoundLock]) -> list[FoundL
 
     An unreadable lock is removed by its age alone. One that cannot be removed counts on.
     """
-    here = this_origin()
+    here = this_place()
     kept = []
     for found in locks:
         reason = _stale_reason(repository, found, here)
@@ -172,7 +188,7 @@ def without_stale(repository: Repository, locks: list[FoundLock]) -> list[FoundL
     return kept
 
 
-def _stale_reason(repository: Repository, found: FoundLock, here: Origin) -> str | None:
+def _stale_reason(repository: Repository, found: FoundLock, here: Here) -> str | None:
     age = age_of(repository, found)
     if found.lock is not None:
         return proof_of_death(found.lock, age, here)
