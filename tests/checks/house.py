@@ -33,7 +33,7 @@ GPL_HEADER = (
 SILENCED = re.compile(r"# ?(?:type: ?ignore|noqa|pylint: ?disable|pragma: no cover)(?P<rest>.*)")
 CODES = r"(?:\[[\w, -]+\]|: [A-Z]+\d+(?:, ?[A-Z]+\d+)*|(?:-next)?=[\w-]+)"
 WITH_CODE = re.compile(rf"{CODES}.*")
-WITH_CODE_AND_REASON = re.compile(rf"{CODES}\s+\S.*")
+WITH_CODE_AND_REASON = re.compile(rf"{CODES};?\s+\S.*")
 UNFINISHED = re.compile(r"\b(?:TOD[O]|FIXM[E]|XX[X])\b")
 
 

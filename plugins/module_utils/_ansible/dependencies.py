@@ -1,6 +1,5 @@
 # Copyright (c) 2026 Granary contributors
-# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or
-# https://opensource.org/licenses/BSD-2-Clause)
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
 """Says which Python libraries are missing on the host that runs the task, before anything else is
@@ -21,27 +20,27 @@ REASON = "to work with PostgreSQL and restic repositories"
 
 
 def _psycopg2() -> None:
-    import psycopg2  # noqa: F401
+    import psycopg2  # noqa: F401 - looked for, not used
 
 
 def _boto3() -> None:
-    import boto3  # noqa: F401
+    import boto3  # noqa: F401 - looked for, not used
 
 
 def _zstandard() -> None:
-    import zstandard  # noqa: F401
+    import zstandard  # noqa: F401 - looked for, not used
 
 
 def _cryptography() -> None:
-    import cryptography  # noqa: F401
+    import cryptography  # noqa: F401 - looked for, not used
 
 
 def _pyfastcdc() -> None:
-    import pyfastcdc  # noqa: F401
+    import pyfastcdc  # noqa: F401 - looked for, not used
 
 
 def _jmespath() -> None:
-    import jmespath  # noqa: F401
+    import jmespath  # noqa: F401 - looked for, not used
 
 
 # Import statements, not import_module(): what Ansible ships and what linters see is found by

@@ -1,6 +1,5 @@
 # Copyright (c) 2026 Granary contributors
-# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or
-# https://opensource.org/licenses/BSD-2-Clause)
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
 """Runs one engine call for a module: errors, warnings and results in Ansible's terms."""
@@ -43,7 +42,7 @@ def run_module(module: AnsibleModule, action: Action, libraries: Iterable[str]) 
         )
         return
     _show_warnings(module, events)
-    # pylint: disable-next=protected-access
+    # pylint: disable-next=protected-access; AnsibleModule has no public name for diff mode
     if not module._diff:
         result.pop("diff", None)
     module.exit_json(**result)

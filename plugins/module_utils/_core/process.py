@@ -1,6 +1,5 @@
 # Copyright (c) 2026 Granary contributors
-# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or
-# https://opensource.org/licenses/BSD-2-Clause)
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
 """Child programs: the only place that starts one.
@@ -14,7 +13,7 @@ from __future__ import annotations
 import collections
 import ctypes
 import signal
-import subprocess  # pylint: disable=ansible-bad-function
+import subprocess  # pylint: disable=ansible-bad-function; here alone, and streamed
 import threading
 import typing as t
 
@@ -66,7 +65,7 @@ class Child:
         self._on_line = on_line
         self._lines: collections.deque[str] = collections.deque(maxlen=STDERR_LINES)
         try:
-            self._process = subprocess.Popen(  # pylint: disable=ansible-bad-function
+            self._process = subprocess.Popen(  # pylint: disable=ansible-bad-function; as above
                 list(argv),
                 env=dict(env),
                 stdin=stdin,
