@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-Field = str | int | float | bool | None
+Field: t.TypeAlias = "str | int | float | bool | None"
 
 
 class Events(t.Protocol):
