@@ -14,7 +14,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._postgres.quoting
     program_dbname,
 )
 
-SERVER_ENCODINGS = [
+SERVER_ENCODINGS = (
     "UTF8",
     "SQL_ASCII",
     "LATIN1",
@@ -33,7 +33,7 @@ SERVER_ENCODINGS = [
     "MULE_INTERNAL",
     "WIN874",
     "WIN1258",
-]
+)
 
 
 @pytest.mark.parametrize("encoding", SERVER_ENCODINGS)
