@@ -508,14 +508,17 @@ def _placed(repository: Repository, state: LockState) -> Lock:
 def test_the_keeper_holds_no_file_of_its_parent(repository: Repository) -> None:
     """Whoever reads our output to its end must not wait for the keeper."""
     ours, theirs = os.pipe()
-    with contextlib.ExitStack() as stack:
-        lock = stack.enter_context(repository.lock())
-        files = {
-            os.readlink(f"/proc/{keeper_pid(lock)}/fd/{name}")
-            for name in os.listdir(f"/proc/{keeper_pid(lock)}/fd")
-        }
-        inode = os.fstat(theirs).st_ino
-        assert f"pipe:[{inode}]" not in files
+    pipe = f"pipe:[{os.fstat(theirs).st_ino}]"
+    with repository.lock() as lock:
+        until(lambda: pipe not in _open_files(keeper_pid(lock)), "the keeper closes our pipe")
         os.close(theirs)
         assert os.read(ours, 1) == b""
     os.close(ours)
+
+
+def _open_files(pid: int) -> set[str]:
+    found = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return found
