@@ -42,7 +42,8 @@ class StopSignals:
         if threading.current_thread() is threading.main_thread():
             for number in _STOPPING:
                 self._before[number] = signal.signal(number, self._handle)
-            self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            # Not SIG_IGN, which client programs would inherit.
+            self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, _carry_on)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -72,6 +73,10 @@ class StopSignals:
             raise self._cancelled()
         self._held = True
         yield
+
+
+def _carry_on(number: int, frame: types.FrameType | None) -> None:
+    """Take SIGHUP and go on."""
 
 
 def reset_in_worker() -> None:

@@ -1,0 +1,282 @@
+# Copyright (c) 2026 Granary contributors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""One database of a backup: everybody in one snapshot with all table locks, then rows, then proof.
+
+No row is read before the coordinator, both pg_dump and every worker hold their table locks; if one
+of them does not get its locks everything is given up and begun again, since whoever waits while
+another holds locks can hang for ever.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import select
+import typing as t
+
+from .._core.errors import DumpFailed, GranaryError, PostgresError, ProgramError, TableLocksRefused
+from .._postgres.dump_programs import DumpTarget, data_dump, dump_warnings, schema_dump
+from .._postgres.layout import WHOLE_TABLE_FILE_BYTES
+from .._postgres.segments import TID_RANGE_SCAN_SINCE, plan_segments
+from .collector import TableCollector
+from .snapshot_holder import SnapshotHolder
+from .table_choice import TableChoice
+from .work_units import (
+    Closed,
+    CloseDatabase,
+    OpenDatabase,
+    ReadSegment,
+    ReadStream,
+    Ready,
+    Refused,
+    SegmentDone,
+    StreamDone,
+)
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .._core.process import Child
+    from .._postgres.dump_programs import DumpWarning
+    from .._postgres.segments import SegmentPlan
+    from .._postgres.table_locks import LockedDatabase
+    from .backup_plan import DatabasePlan
+    from .coordinator import Coordinator
+
+T = t.TypeVar("T")
+
+ATTEMPTS = 10
+# While it waits for a table lock pg_dump holds others, and so may the coordinator: not for long.
+PROGRAM_LOCK_WAIT_SECONDS = 2.0
+SCHEMA, DATA = "schema.dump", "data.dump"
+_IN_HAND = 2
+_LOCK_WORDS = ("lock timeout", "could not obtain lock", "deadlock detected")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DumpedDatabase:
+    """What the workers stored of one database."""
+
+    plan: DatabasePlan
+    locked: LockedDatabase
+    choice: TableChoice
+    tables: list[TableCollector]
+    counts: dict[tuple[str, str], int]
+    streams: dict[str, StreamDone]
+    warnings: list[DumpWarning]
+
+
+class DatabaseDump:
+    """One attempt at one database."""
+
+    def __init__(
+        self, coordinator: Coordinator, plan: DatabasePlan, locked: LockedDatabase
+    ) -> None:
+        self._coordinator = coordinator
+        self._pool = coordinator.pool
+        self._plan = plan
+        self._locked = locked
+        self._choice = plan.choose(locked.tables)
+        self._programs: dict[str, Child] = {}
+        self._whole = plan.server.version_num < TID_RANGE_SCAN_SINCE
+        self._segments = [self._divide(index) for index in range(len(self._choice.taken_over))]
+        self._tables = [
+            TableCollector(table, segment_pages=segments.pages_per_segment, count=len(segments))
+            for table, segments in zip(self._choice.taken_over, self._segments, strict=True)
+        ]
+        self._streams: dict[str, StreamDone] = {}
+        self._warnings: list[DumpWarning] = []
+
+    def _divide(self, index: int) -> SegmentPlan:
+        table = self._choice.taken_over[index]
+        previous = self._plan.previous_pages.get(table.key)
+        return plan_segments(table, previous_pages=previous, whole=self._whole)
+
+    def run(self) -> DumpedDatabase:
+        """Get everybody ready, read everything, prove that it is everything.
+
+        Raises ``TableLocksRefused`` when somebody did not get his locks; everything is then given
+        up again.
+        """
+        with contextlib.ExitStack() as stack:
+            self._start_programs(stack)
+            self._await_ready()
+            holder = SnapshotHolder(self._locked.connection, self._choice.counted)
+            holder.start()
+            stack.callback(holder.stop)
+            self._coordinator.add_chore(holder.check)
+            stack.callback(self._coordinator.remove_chore, holder.check)
+            try:
+                self._read(holder)
+            except PostgresError as exc:
+                self._raise_program_error(exc)
+                raise
+        self._choice.prove(self._streams[DATA].toc)
+        return DumpedDatabase(
+            plan=self._plan,
+            locked=self._locked,
+            choice=self._choice,
+            tables=self._tables,
+            counts=holder.counts,
+            streams=self._streams,
+            warnings=self._warnings,
+        )
+
+    def _start_programs(self, stack: contextlib.ExitStack) -> None:
+        target = DumpTarget(
+            program=self._plan.program,
+            settings=self._plan.connection,
+            database=self._plan.database.name,
+            encoding=self._plan.database.encoding,
+            snapshot_id=self._locked.snapshot_id,
+            lock_wait_seconds=PROGRAM_LOCK_WAIT_SECONDS,
+        )
+        self._programs[SCHEMA] = stack.enter_context(schema_dump(target))
+        self._programs[DATA] = stack.enter_context(data_dump(target, self._choice.without_rows))
+
+    def _await_ready(self) -> None:
+        tables = tuple(self._choice.taken_over)
+        opening = OpenDatabase(self._plan.database.name, self._locked.snapshot_id, tables)
+        for number in range(len(self._pool)):
+            self._pool.send(number, opening)
+        waiting = set(range(len(self._pool)))
+        silent = {child.stdout.fileno(): child for child in self._programs.values()}
+        while waiting or silent:
+            messages, readable = self._coordinator.receive(silent)
+            for number, message in messages:
+                if isinstance(message, Refused):
+                    raise message.error
+                if isinstance(message, Ready):
+                    waiting.discard(number)
+            for descriptor in readable:
+                child = silent.pop(descriptor)
+                if not _has_output(descriptor):
+                    raise self._start_failure(child)
+
+    def _start_failure(self, child: Child) -> GranaryError:
+        """Return why a program ended before its first byte."""
+        name = self._plan.database.name
+        try:
+            child.wait()
+        except ProgramError as exc:
+            if any(words in exc.message for words in _LOCK_WORDS):
+                return TableLocksRefused(f"Tables of database {name} are locked: {exc.message}")
+            return DumpFailed(f"Could not dump database {name}: {exc.message}")
+        return DumpFailed(f"Could not dump database {name}: {child.name} wrote nothing.")
+
+    def _raise_program_error(self, cause: GranaryError) -> None:
+        """Raise the failure of a program that has ended, since what it said comes before what we
+        saw of it.
+        """
+        for name, child in self._programs.items():
+            if name in self._streams or child.running():
+                continue
+            try:
+                child.wait()
+            except ProgramError as exc:
+                database = self._plan.database.name
+                raise DumpFailed(
+                    f"{name} of database {database} is not whole: {exc.message}"
+                ) from cause
+
+    def _read(self, holder: SnapshotHolder) -> None:
+        """Keep every worker busy until all is read; each has at most two units, or one stream."""
+        units = self._units()
+        in_hand: list[collections.Counter[str]] = []
+        for number in range(len(self._pool)):
+            in_hand.append(collections.Counter())
+            self._hand_out(number, in_hand[number], units)
+        while any(hand.total() for hand in in_hand) or not holder.counted:
+            messages, dummy_ready = self._coordinator.receive()
+            for number, message in messages:
+                in_hand[number][self._take(message)] -= 1
+                self._hand_out(number, in_hand[number], units)
+
+    def _units(self) -> Iterator[ReadStream | ReadSegment]:
+        """Yield streams first, since each is read by one worker alone; then tables, as they were
+        sorted.
+        """
+        yield ReadStream(DATA, archive=True)
+        yield ReadStream(SCHEMA, archive=True)
+        file_bytes = WHOLE_TABLE_FILE_BYTES if self._whole else None
+        for table, segments in enumerate(self._segments):
+            for number, pages in enumerate(segments):
+                yield ReadSegment(table, number, pages, file_bytes)
+
+    def _hand_out(
+        self,
+        number: int,
+        hand: collections.Counter[str],
+        units: Iterator[ReadStream | ReadSegment],
+    ) -> None:
+        while hand.total() < _IN_HAND and not hand["stream"]:
+            unit = next(units, None)
+            if unit is None:
+                return
+            if isinstance(unit, ReadSegment):
+                self._pool.send(number, unit)
+                hand["segment"] += 1
+            else:
+                pipe = self._programs[unit.name].stdout
+                self._pool.send(number, unit, descriptor=pipe.fileno())
+                # With our end closed, a worker that dies ends the program too.
+                pipe.close()
+                hand["stream"] += 1
+
+    def _take(self, message: object) -> str:
+        if isinstance(message, SegmentDone):
+            self._tables[message.table].add(message)
+            return "segment"
+        if isinstance(message, StreamDone):
+            self._finish_stream(message)
+            return "stream"
+        raise GranaryError(f"A worker sent {type(message).__name__} out of turn; please report it.")
+
+    def _finish_stream(self, done: StreamDone) -> None:
+        child = self._programs[done.name]
+        try:
+            lines = child.wait()
+        except ProgramError as exc:
+            name = self._plan.database.name
+            raise DumpFailed(f"{done.name} of database {name} is not whole: {exc.message}") from exc
+        self._warnings += dump_warnings(lines)
+        self._streams[done.name] = done
+
+
+def _has_output(descriptor: int) -> bool:
+    """Tell whether a readable pipe holds bytes, not just its end."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return any(event & select.POLLIN for dummy, event in poll.poll(0))
+
+
+def dump_database(
+    coordinator: Coordinator, plan: DatabasePlan, describe: Callable[[DumpedDatabase], T]
+) -> T:
+    """Dump one database, in as many attempts as its table locks take, at most 10.
+
+    Returns what ``describe`` makes of it while the snapshot is still open.
+
+    Raises ``TableLocksRefused``, ``DumpFailed``, ``BackupYielded``, or whatever ends a run.
+    """
+    attempt = 0
+    while True:
+        attempt += 1
+        locked = plan.lock_tables()
+        with contextlib.closing(locked.connection):
+            try:
+                described = describe(DatabaseDump(coordinator, plan, locked).run())
+            except TableLocksRefused as exc:
+                if attempt == ATTEMPTS:
+                    raise
+                refused: str | None = exc.message
+            else:
+                refused = None
+        # Only now, with nothing locked any more, can what was in the way go on.
+        coordinator.ask_all(CloseDatabase(), Closed)
+        if refused is None:
+            return described
+        plan.events.progress("table_locks_retry", attempt=attempt, reason=refused)
