@@ -2,16 +2,20 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or
 # https://opensource.org/licenses/BSD-2-Clause) SPDX-License-Identifier: BSD-2-Clause
 
-"""Single S3 requests: each is one attempt, read to its end and found to be an S3 server's answer.
+"""Single S3 requests, made again where that may help.
 
-Proxies, consoles and captive portals answer a PUT with 200 as well; without this look at each
-answer that would be a backup that exists nowhere.
+Each attempt is read to its end and found to be an S3 server's answer: proxies, consoles and captive
+portals answer a PUT with 200 as well; without this look that would be a backup that exists nowhere.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
+import email.utils
+import functools
+import hashlib
 import os
 import re
 import threading
@@ -29,6 +33,7 @@ from .s3_client import connect, endpoint_of, secrets_of
 from .s3_errors import Call, not_s3, translated
 
 if t.TYPE_CHECKING:
+    import datetime
     from collections.abc import Mapping
 
     from mypy_boto3_s3 import S3Client
@@ -38,26 +43,23 @@ if t.TYPE_CHECKING:
         ListObjectsV2OutputTypeDef,
     )
 
-    from .model import S3Settings
+    from .model import Buffer, S3Settings
+    from .retry import Retry
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)\Z")
-_PARTIAL_CONTENT = 206
+PAGE = 1000
+"""Names in one page of a listing, as many as S3 gives."""
+
+_PRECONDITION_FAILED = 412
 _OWN_REGION = frozenset({"us-east-1", "aws-global"})
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
-    """What a PUT sends; ``md5`` in base64, for servers that refuse damaged bodies."""
-
-    data: bytes | bytearray
-    md5: str
-
-
 class S3Requests:
-    """One bucket's requests. The client is made at the first one, and shared by the threads."""
+    """One bucket's requests, by whole keys. The client is made once, and shared by the threads."""
 
-    def __init__(self, settings: S3Settings) -> None:
+    def __init__(self, settings: S3Settings, retry: Retry) -> None:
         self._settings = settings
+        self._retry = retry
         self._bucket = settings.bucket
         self._process = os.getpid()
         self._guard = threading.Lock()
@@ -69,14 +71,141 @@ class S3Requests:
 
     def get(self, call: Call, key: str) -> bytes:
         """Return the whole object."""
-        with translated(call):
-            answer = self._client().get_object(Bucket=self._bucket, Key=key)
-            data = _read_body(answer)
-        _check_answer(call, answer, "ETag", "ContentLength")
-        return _whole(call, data, answer["ContentLength"])
+
+        def attempt() -> bytes:
+            with translated(call):
+                answer = self._client().get_object(Bucket=self._bucket, Key=key)
+                data = _read_body(answer)
+            _check_answer(call, answer, "ETag", "ContentLength")
+            return _whole(call, data, answer["ContentLength"])
+
+        return self._retry.run(attempt, call.doing)
 
     def get_range(self, call: Call, key: str, offset: int, length: int | None) -> bytes:
         """Return a part of the object; raises ``ObjectTooShort`` if it ends before the range."""
+        attempt = functools.partial(self._get_range_once, call, key, offset, length)
+        return self._retry.run(attempt, call.doing)
+
+    def put(self, call: Call, key: str, data: Buffer) -> None:
+        """Store one object."""
+        body, md5 = _body(data)
+
+        def attempt() -> None:
+            with translated(call):
+                answer = self._client().put_object(
+                    Bucket=self._bucket, Key=key, Body=body, ContentMD5=md5
+                )
+            _check_answer(call, answer, "ETag")
+
+        self._retry.run(attempt, call.doing)
+
+    def put_if_free(self, call: Call, key: str, data: Buffer, marks: Mapping[str, str]) -> bool:
+        """Ask the server to store one object with ``marks`` (metadata) unless the key is taken.
+
+        Returns whether the last attempt was told that it did: not whether it is so, since an
+        attempt before it may have lost its answer, and a server may ignore the condition.
+        """
+        body, md5 = _body(data)
+
+        def attempt() -> bool:
+            try:
+                with translated(call):
+                    answer = self._client().put_object(
+                        Bucket=self._bucket,
+                        Key=key,
+                        Body=body,
+                        ContentMD5=md5,
+                        IfNoneMatch="*",
+                        Metadata=marks,
+                    )
+            except StorageError as exc:
+                if exc.details.get("http_status") != _PRECONDITION_FAILED:
+                    raise
+                return False
+            _check_answer(call, answer, "ETag")
+            return True
+
+        return self._retry.run(attempt, call.doing)
+
+    def head(self, call: Call, key: str) -> HeadObjectOutputTypeDef | None:
+        """Return what is known of the object, None if it is missing.
+
+        A refused HEAD has no body, so it cannot tell a missing bucket or a proxy's 404 from a
+        missing object; the same question is then put by GET, whose error says it.
+        """
+        silent = dataclasses.replace(call, silent=True)
+
+        def attempt() -> HeadObjectOutputTypeDef:
+            try:
+                with translated(silent):
+                    answer = self._client().head_object(Bucket=self._bucket, Key=key)
+            except (ObjectMissing, AccessDenied):
+                self._get_range_once(call, key, 0, 1)
+                raise StorageUnavailable(
+                    call.sentence("HEAD and GET do not agree", "look after the store")
+                ) from None
+            _check_answer(call, answer, "ETag", "LastModified", "ContentLength")
+            return answer
+
+        try:
+            return self._retry.run(attempt, call.doing)
+        except ObjectMissing as exc:
+            if exc.details.get("s3_code") == "NoSuchBucket":
+                raise
+            return None
+
+    def page(
+        self, call: Call, prefix: str, token: str | None = None, limit: int = PAGE
+    ) -> ListObjectsV2OutputTypeDef:
+        """Return one page of the listing, from its start or where ``token`` says."""
+
+        def attempt() -> ListObjectsV2OutputTypeDef:
+            client = self._client()
+            with translated(call):
+                if token is None:
+                    answer = client.list_objects_v2(
+                        Bucket=self._bucket, Prefix=prefix, MaxKeys=limit
+                    )
+                else:
+                    answer = client.list_objects_v2(
+                        Bucket=self._bucket, Prefix=prefix, MaxKeys=limit, ContinuationToken=token
+                    )
+            # A page of XHTML parses as an empty listing, and that looks like a new place.
+            _check_answer(call, answer, "IsTruncated")
+            return answer
+
+        return self._retry.run(attempt, call.doing)
+
+    def delete(self, call: Call, key: str) -> None:
+        """Delete one object; that a server complains of a missing one is fine."""
+
+        def attempt() -> None:
+            with translated(call):
+                answer = self._client().delete_object(Bucket=self._bucket, Key=key)
+            headers = answer["ResponseMetadata"]["HTTPHeaders"]
+            if headers.get("content-type", "").startswith("text/"):
+                raise not_s3(call)
+
+        try:
+            self._retry.run(attempt, call.doing)
+        except ObjectMissing as exc:
+            if exc.details.get("s3_code") == "NoSuchBucket":
+                raise
+
+    def create_bucket(self, call: Call) -> bool:
+        """Make the bucket; False if it is ours already."""
+        return self._retry.run(functools.partial(self._create_once, call), call.doing)
+
+    def close(self) -> None:
+        """Close the client's connections; a forked process leaves its parent's alone."""
+        if self._process != os.getpid():
+            return
+        with self._guard:
+            client, self._connected = self._connected, None
+        if client is not None:
+            client.close()
+
+    def _get_range_once(self, call: Call, key: str, offset: int, length: int | None) -> bytes:
         last = "" if length is None else offset + length - 1
         with translated(call):
             answer = self._client().get_object(
@@ -86,61 +215,7 @@ class S3Requests:
         _check_answer(call, answer, "ETag")
         return _whole(call, data, _range_length(call, answer, offset, length))
 
-    def put(self, call: Call, key: str, body: Body, *, if_free: bool = False) -> None:
-        """Store one object; ``if_free`` asks the server to refuse (412) when the key is taken."""
-        # botocore takes a bytearray as it is, the stubs do not know.
-        data = t.cast("bytes", body.data)
-        with translated(call):
-            if if_free:
-                answer = self._client().put_object(
-                    Bucket=self._bucket, Key=key, Body=data, ContentMD5=body.md5, IfNoneMatch="*"
-                )
-            else:
-                answer = self._client().put_object(
-                    Bucket=self._bucket, Key=key, Body=data, ContentMD5=body.md5
-                )
-        _check_answer(call, answer, "ETag")
-
-    def head(self, call: Call, key: str) -> HeadObjectOutputTypeDef:
-        """Return what is known of the object.
-
-        A refused HEAD has no body, so it cannot tell a missing bucket or a proxy's 404 from a
-        missing object; the same question is then put by GET, whose error says it.
-        """
-        try:
-            with translated(call):
-                answer = self._client().head_object(Bucket=self._bucket, Key=key)
-        except (ObjectMissing, AccessDenied):
-            self.get_range(dataclasses.replace(call, silent=False), key, 0, 1)
-            raise StorageUnavailable(
-                call.sentence("HEAD and GET do not agree", "look after the store")
-            ) from None
-        _check_answer(call, answer, "ETag", "LastModified", "ContentLength")
-        return answer
-
-    def page(
-        self, call: Call, prefix: str, token: str | None, limit: int
-    ) -> ListObjectsV2OutputTypeDef:
-        """Return one page of the listing, from its start or where ``token`` says."""
-        client = self._client()
-        with translated(call):
-            if token is None:
-                answer = client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=limit)
-            else:
-                answer = client.list_objects_v2(
-                    Bucket=self._bucket, Prefix=prefix, MaxKeys=limit, ContinuationToken=token
-                )
-        # A page of XHTML parses as an empty listing, and that looks like a new place.
-        _check_answer(call, answer, "IsTruncated")
-        return answer
-
-    def delete(self, call: Call, key: str) -> None:
-        """Delete one object."""
-        with translated(call):
-            self._client().delete_object(Bucket=self._bucket, Key=key)
-
-    def create_bucket(self, call: Call) -> bool:
-        """Make the bucket; False if it is ours already."""
+    def _create_once(self, call: Call) -> bool:
         client = self._client()
         region = client.meta.region_name
         try:
@@ -159,15 +234,6 @@ class S3Requests:
             raise
         return True
 
-    def close(self) -> None:
-        """Close the client's connections; a forked process leaves its parent's alone."""
-        if self._process != os.getpid():
-            return
-        with self._guard:
-            client, self._connected = self._connected, None
-        if client is not None:
-            client.close()
-
     def _client(self) -> S3Client:
         if os.getpid() != self._process:
             raise RuntimeError("An S3 backend was used after a fork; open one in each process.")
@@ -175,6 +241,26 @@ class S3Requests:
             if self._connected is None:
                 self._connected = connect(self._settings)
             return self._connected
+
+
+def server_time(call: Call, answer: Mapping[str, t.Any]) -> datetime.datetime:
+    """Return the time at which the server gave the answer, by its own clock, in whole seconds."""
+    try:
+        return email.utils.parsedate_to_datetime(
+            answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+        )
+    except ValueError as exc:
+        raise ConfigError(
+            call.sentence("the server does not say what time it is", "use one that does")
+        ) from exc
+
+
+def _body(data: Buffer) -> tuple[bytes, str]:
+    """Return what boto3 takes as a body, and its MD5 for servers that refuse damaged ones."""
+    plain = bytes(data) if isinstance(data, memoryview) else data
+    digest = hashlib.md5(plain, usedforsecurity=False).digest()
+    # botocore takes a bytearray as it is, the stubs do not know.
+    return t.cast("bytes", plain), base64.b64encode(digest).decode("ascii")
 
 
 def _read_body(answer: GetObjectOutputTypeDef) -> bytes:
@@ -201,8 +287,8 @@ def _range_length(
 ) -> int:
     """Return how many bytes the answer to a ranged read must hold."""
     stated = _CONTENT_RANGE.match(answer.get("ContentRange", ""))
-    status = answer["ResponseMetadata"]["HTTPStatusCode"]
-    if status != _PARTIAL_CONTENT or stated is None or int(stated[1]) != offset:
+    # The header decides, not the status: rclone sends the right part with 200 instead of 206.
+    if stated is None or int(stated[1]) != offset:
         raise ConfigError(
             call.sentence("the server ignores ranges", "use one that reads parts of objects")
         )
