@@ -18,19 +18,27 @@ if t.TYPE_CHECKING:
 
 
 def check_lock_capacity(
-    facts: ServerFacts, tables: Sequence[TableFile | Table], *, workers: int, pg_dumps: int = 2
+    facts: ServerFacts,
+    tables: Sequence[TableFile | Table],
+    *,
+    workers: int,
+    read_by_workers: Sequence[TableFile | Table] | None = None,
+    pg_dumps: int = 2,
 ) -> None:
-    """Refuse what the server's lock table cannot hold, before anything is locked.
+    """Refuse what the server's lock table cannot hold, before a row is read.
 
-    The coordinator and each pg_dump hold a lock on every table; each worker also on every index,
-    since a query that reads a table locks them (optimizer/util/plancat.c). The lock table is made
-    for ``lock_table_entries`` objects and twice as many holders (storage/lmgr/lock.c).
+    The coordinator and each pg_dump hold a lock on every table, each worker on those that the
+    workers read (all, if that is None). Whoever runs a query on a table, as the workers and the
+    coordinator do, locks its indexes too (optimizer/util/plancat.c). The lock table is made for
+    ``lock_table_entries`` objects and twice as many holders (storage/lmgr/lock.c).
 
     Raises ``TableLocksRefused`` with the numbers.
     """
+    shared = tables if read_by_workers is None else read_by_workers
     indexes = sum(table.index_count for table in tables)
+    of_a_worker = len(shared) + sum(table.index_count for table in shared)
     objects = len(tables) + indexes
-    holders = len(tables) * (1 + pg_dumps + workers) + indexes * workers
+    holders = len(tables) * (1 + pg_dumps) + indexes + of_a_worker * workers
     entries = facts.lock_table_entries
     if objects <= entries and holders <= 2 * entries:
         return

@@ -15,12 +15,11 @@ import contextlib
 import dataclasses
 import typing as t
 
-from .._core.errors import DatabaseMissing, DumpFailed, ProgramError
-from .._core.units import KIB
+from .._core.errors import DatabaseMissing, DumpFailed, ProgramError, RestoreFailed
 from .._postgres.catalog import list_databases
 from .._postgres.connection import connect
 from .._postgres.dump_programs import dump_warnings, plain_dump
-from .._postgres.plain_stream import has_trailer
+from .._postgres.plain_stream import TAIL_BYTES, check_trailer
 from .._postgres.programs import find_program
 from .._repository.model import Compression
 from .backup_plan import check_server
@@ -37,10 +36,6 @@ if t.TYPE_CHECKING:
     from .backup_run import BackupRun
     from .requests import BackupRequest, BackupResult
     from .work_units import StoredBytes
-
-# The trailer is the last line but for comments and \unrestrict lines that newer versions put after
-# it.
-_TAIL_BYTES = 4 * KIB
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +105,7 @@ class PlainBackup:
 
     def _dump(self, saver: BlobSaver) -> StoredBytes:
         sink = open_sink(saver, self._run.repository)
-        tail = b""
+        head = tail = b""
         with plain_dump(
             self._survey.program,
             self._request.connection,
@@ -119,13 +114,16 @@ class PlainBackup:
         ) as child:
             while data := child.stdout.read(READ_BYTES):
                 sink.write(data)
-                tail = (tail + data)[-_TAIL_BYTES:]
+                head = head if len(head) >= TAIL_BYTES else head + data[:TAIL_BYTES]
+                tail = (tail + data)[-TAIL_BYTES:]
             self._finish(child)
-        if not has_trailer(tail):
+        try:
+            check_trailer(head, tail)
+        except RestoreFailed as exc:
             raise DumpFailed(
-                f"The script of {child.name} does not end as a whole one does, although the "
-                "program ended with status 0; the backup would not be whole."
-            )
+                f"The script of {child.name} could not be restored, although the program ended with "
+                f"status 0: {exc.message}"
+            ) from exc
         return sink.finish()
 
     def _finish(self, child: Child) -> None:
