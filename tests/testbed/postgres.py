@@ -12,34 +12,22 @@ import signal
 import time
 import typing as t
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import folders
-from .certificates import Authority
-from .components import installed, majors, program_folder
+from .components import majors, program_folder
 from .errors import TestBedError
 from .ports import HOST, free_port
+from .postgres_cluster import PostgresOptions, make_cluster, make_standby, server_environment
 from .process import ServerProcess, give_to, run, server_user
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection
 
-_STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
-_LOCALE_PROVIDERS_SINCE = 15
-_RECOVERY_SETTINGS_SINCE = 12
-_PORT_TRIES = 5
+__all__ = ["PostgresOptions", "PostgresServer", "client_bin", "client_major_for", "server_bin"]
 
-# Durability is not what the tests are about; autovacuum stays as users have it.
-_SETTINGS = {
-    "listen_addresses": HOST,
-    "fsync": "off",
-    "full_page_writes": "off",
-    "synchronous_commit": "off",
-    "max_connections": "60",
-    "log_line_prefix": "%m [%p] %q%u@%d ",
-    "timezone": "UTC",
-}
+_STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+_PORT_TRIES = 5
 
 
 def server_bin(major: int) -> Path:
@@ -55,23 +43,6 @@ def client_bin(major: int) -> Path:
 def client_major_for(server_major: int) -> int:
     """The lowest client major that is not older than the server."""
     return min(major for major in majors("clients") if major >= server_major)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostgresOptions:
-    """How a server is made. `hba` lines come before the ones that initdb writes."""
-
-    auth: t.Literal["trust", "scram-sha-256", "md5"] = "trust"
-    user: str = "postgres"
-    password: str = "a test's password"
-    encoding: str = "UTF8"
-    locale: str = "C.UTF-8"
-    icu_locale: str | None = None
-    checksums: bool = False
-    settings: Mapping[str, str] = field(default_factory=dict)
-    hba: Sequence[str] = ()
-    authority: Authority | None = None
-    bin_dir: Path | None = None
 
 
 class PostgresServer:
@@ -125,7 +96,9 @@ class PostgresServer:
             return
         try:
             if not (self.data_dir / "PG_VERSION").exists():
-                self._make()
+                make_cluster(
+                    self.folder, bin_dir=self.bin_dir, major=self.major, options=self.options
+                )
             for attempt in range(_PORT_TRIES):
                 if self._started(last_try=attempt == _PORT_TRIES - 1):
                     return
@@ -219,16 +192,7 @@ class PostgresServer:
             cwd=copy.folder,
             user=user,
         )
-        # Not by --write-recovery-conf: a newer one writes options that an older libpq refuses.
-        source = f"primary_conninfo = {_quote(self.dsn())}\n"
-        if self.major < _RECOVERY_SETTINGS_SINCE:
-            recovery = copy.data_dir / "recovery.conf"
-            recovery.write_text(f"standby_mode = on\n{source}", encoding="utf-8")
-        else:
-            (copy.data_dir / "standby.signal").touch()
-            with (copy.data_dir / "postgresql.conf").open("a", encoding="utf-8") as file:
-                file.write(source)
-        copy._configure({"hot_standby": "on", **(settings or {})})
+        make_standby(copy.folder, major=self.major, primary_dsn=self.dsn(), settings=settings or {})
         copy.start()
         return copy
 
@@ -244,56 +208,12 @@ class PostgresServer:
                 raise TestBedError(f"the standby did not reach {target} in {timeout_s:.0f} s")
             time.sleep(0.02)
 
-    def _make(self) -> None:
-        options, user = self.options, server_user()
-        give_to(self.folder, user)
-        password_file = self.folder / "password"
-        password_file.write_text(options.password, encoding="utf-8")
-        password_file.chmod(0o644)
-        command: list[str | Path] = [
-            *(self.bin_dir / "initdb", "-D", self.data_dir, "-N"),
-            *("-U", options.user, "-A", options.auth, f"--pwfile={password_file}"),
-            *("-E", options.encoding, f"--locale={options.locale}"),
-            *(["-k"] if options.checksums else []),
-        ]
-        if options.icu_locale:
-            command += ["--locale-provider=icu", f"--icu-locale={options.icu_locale}"]
-        elif self.major >= _LOCALE_PROVIDERS_SINCE:
-            command += ["--locale-provider=libc"]
-        run(command, doing=f"initdb of {self.major}", env=_locale_env(), cwd=self.folder, user=user)
-        password_file.unlink()
-        hba = self.data_dir / "pg_hba.conf"
-        hba.write_text("\n".join([*options.hba, hba.read_text(encoding="utf-8")]), encoding="utf-8")
-        self._configure(self._tls_settings() | dict(options.settings))
-
-    def _configure(self, settings: Mapping[str, str]) -> None:
-        wanted = {**_SETTINGS, "unix_socket_directories": str(self.socket_dir), **settings}
-        lines = [f"{name} = {_quote(value)}\n" for name, value in wanted.items()]
-        with (self.data_dir / "postgresql.conf").open("a", encoding="utf-8") as file:
-            file.writelines(lines)
-
-    def _tls_settings(self) -> dict[str, str]:
-        authority = self.options.authority
-        if authority is None:
-            return {}
-        files = authority.issue(f"postgres-{self.folder.name}", server=True)
-        sources = {
-            "ssl_cert_file": files.certificate,
-            "ssl_key_file": files.key,
-            "ssl_ca_file": authority.certificate,
-        }
-        for source in sources.values():
-            copy = Path(shutil.copy(source, self.data_dir))
-            copy.chmod(0o600)
-            give_to(copy, server_user())
-        return {"ssl": "on", **{name: source.name for name, source in sources.items()}}
-
     def _started(self, *, last_try: bool) -> bool:
         self.port = self.port or free_port()
         self._process = ServerProcess(
             [self.bin_dir / "postgres", "-D", self.data_dir, "-p", str(self.port)],
             self.log,
-            env=_locale_env(),
+            env=server_environment(),
             cwd=self.folder,
             user=server_user(),
             death_signal=signal.SIGQUIT,
@@ -339,17 +259,5 @@ def _children(parent: int) -> list[int]:
     return found
 
 
-def _locale_env() -> dict[str, str]:
-    """Our own libc locales, where they are installed; LANG of the person running is not used."""
-    env = {"LC_ALL": "C.UTF-8", "PGTZ": "UTC"}
-    compiled = installed("locales")
-    return env | ({"LOCPATH": str(compiled)} if compiled else {})
-
-
 def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace("'", "\\'")
-
-
-def _quote(value: str) -> str:
-    """As a value in postgresql.conf, where a backslash begins an escape as well."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
