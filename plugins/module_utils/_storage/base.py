@@ -1,6 +1,6 @@
 # Copyright (c) 2026 Granary contributors
-# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or
-# https://opensource.org/licenses/BSD-2-Clause) SPDX-License-Identifier: BSD-2-Clause
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
 
 """The one contract of every storage: bytes under names.
 

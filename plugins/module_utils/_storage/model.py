@@ -1,6 +1,6 @@
 # Copyright (c) 2026 Granary contributors
-# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or
-# https://opensource.org/licenses/BSD-2-Clause) SPDX-License-Identifier: BSD-2-Clause
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
 
 """Where bytes are kept: the settings of each kind of storage, and what a listing returns.
 
@@ -20,7 +20,7 @@ from .._core.errors import ConfigError
 if t.TYPE_CHECKING:
     from .._core.redaction import Secret
 
-Buffer = bytes | bytearray | memoryview
+Buffer: t.TypeAlias = "bytes | bytearray | memoryview"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

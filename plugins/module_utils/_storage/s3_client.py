@@ -1,6 +1,6 @@
 # Copyright (c) 2026 Granary contributors
-# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or
-# https://opensource.org/licenses/BSD-2-Clause) SPDX-License-Identifier: BSD-2-Clause
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
 
 """The boto3 client: how it is told where to go, as whom, and to leave retries to us."""
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 Granary contributors
-# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or
-# https://opensource.org/licenses/BSD-2-Clause) SPDX-License-Identifier: BSD-2-Clause
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
 
 """Writes on S3 of which exactly one wins, on servers that honour ``If-None-Match``.
 
@@ -72,8 +72,8 @@ class ExclusiveWrites:
             made_again = self._put_if_free(name, b"probe again", "second")
             return not made_again and self._writer(name) == "first"
         except StorageError as exc:
-            # Not its subclasses: an expired token (400, AccessDenied) says nothing of the header.
-            if type(exc) is StorageError and exc.details.get("http_status") in _UNKNOWN_HEADER:
+            # An expired token (400) has a class of its own and says nothing of the header.
+            if exc.code == StorageError.code and exc.details.get("http_status") in _UNKNOWN_HEADER:
                 return False
             raise
         finally:
