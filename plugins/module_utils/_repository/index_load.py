@@ -11,6 +11,7 @@ left; their headers say what they hold, and a retry uploads only the rest.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing as t
 
@@ -28,12 +29,14 @@ from .read_ahead import read_ahead
 from .unpacked import parse_id, read_unpacked
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from concurrent.futures import Future
 
     from .._storage.base import Backend
     from .crypto import MasterKey
     from .model import PackRecord, StoredBlob
 
+_Found = t.TypeVar("_Found")
 _THREADS = 8
 _AHEAD = 16
 _AHEAD_BYTES = 4 << 20  # as stored; three times as much as JSON
@@ -129,17 +132,8 @@ class _Loader:
         self.unreadable_files: list[DamagedFile] = []
 
     def read_files(self) -> None:
-        """Read every index file; one that cannot be read is only noted. Raises ``ObjectMissing`` if
-        one is gone.
-        """
-        ahead = read_ahead(
-            self._list_files(),
-            self._fetch_file,
-            threads=_THREADS,
-            ahead=_AHEAD,
-            ahead_bytes=_AHEAD_BYTES,
-        )
-        for file_id, outcome in ahead:
+        """Read every index file; one that cannot be read is noted. Raises ``ObjectMissing``."""
+        for file_id, outcome in self._read_ahead(self._list_files(), self._fetch_file):
             self._files += 1
             name = f"index/{file_id.hex()}"
             try:
@@ -149,14 +143,7 @@ class _Loader:
 
     def adopt_packs(self) -> None:
         """Read the headers of the packs that no index file names."""
-        ahead = read_ahead(
-            self._list_unnamed(),
-            self._fetch_header,
-            threads=_THREADS,
-            ahead=_AHEAD,
-            ahead_bytes=_AHEAD_BYTES,
-        )
-        for pack_id, outcome in ahead:
+        for pack_id, outcome in self._read_ahead(self._list_unnamed(), self._fetch_header):
             try:
                 pack = outcome.result()
             except (RepositoryDamaged, ObjectMissing, ObjectTooShort) as exc:
@@ -165,6 +152,14 @@ class _Loader:
                 continue
             self._adopted.append(pack)
             self._builder.add(pack_id, [(blob.kind, _entry(blob)) for blob in pack.blobs])
+
+    @staticmethod
+    def _read_ahead(
+        ids: Iterable[tuple[bytes, int]], fetch: Callable[[bytes], _Found]
+    ) -> Iterator[tuple[bytes, Future[_Found]]]:
+        ahead = read_ahead(ids, fetch, threads=_THREADS, ahead=_AHEAD, ahead_bytes=_AHEAD_BYTES)
+        with contextlib.closing(ahead):
+            yield from ahead
 
     def finish(self) -> tuple[Index, IndexReport]:
         refused = {p: size for p, size in self._refused.items() if not self._builder.has_pack(p)}

@@ -4,8 +4,8 @@
 
 """Reads that go on in threads while what came before is worked on, in the order of the request.
 
-For stores where a read is mostly waiting. The threads end with the iteration: nothing of them is
-left for a later fork.
+For stores where a read is mostly waiting. The threads end with the iteration, so that nothing of
+them is left for a later fork; whoever may leave it early closes it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import concurrent.futures
 import typing as t
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
 _Item = t.TypeVar("_Item")
 _Result = t.TypeVar("_Result")
@@ -28,7 +28,7 @@ def read_ahead(
     threads: int,
     ahead: int,
     ahead_bytes: int,
-) -> Iterator[tuple[_Item, concurrent.futures.Future[_Result]]]:
+) -> Generator[tuple[_Item, concurrent.futures.Future[_Result]], None, None]:
     """Yield each item with the finished ``fetch(item)``, in the order of ``items``; ``result()``
     raises what fetch raised.
 

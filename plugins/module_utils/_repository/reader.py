@@ -10,6 +10,7 @@ here.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing as t
 
@@ -21,7 +22,7 @@ from .pack import pack_name
 from .read_ahead import read_ahead
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from .._storage.base import Backend
     from .crypto import MasterKey
@@ -79,11 +80,11 @@ class BlobReader:
             return location.length - SEAL_BYTES
         return location.plain_length
 
-    def stream(self, ids: Sequence[bytes]) -> Iterator[bytes]:
+    def stream(self, ids: Sequence[bytes]) -> Generator[bytes, None, None]:
         """Yield the plain bytes of data blobs in the order of ``ids``.
 
-        Neighbours in a pack are read at once, and the next ones while the caller works: some 16 MiB
-        at most.
+        Close it if you leave it early. Neighbours in a pack are read at once, and the next ones
+        while the caller works: some 16 MiB at most.
 
         Raises ``RepositoryDamaged`` as ``read`` does, not later than where the damage is.
         """
@@ -95,10 +96,11 @@ class BlobReader:
             ahead=_RUNS_AHEAD,
             ahead_bytes=_RUNS_AHEAD * _RUN_BYTES,
         )
-        for run, outcome in ahead:
-            sealed = outcome.result()
-            for blob_id, location in run.blobs:
-                yield self._decode_or_read(run, sealed, blob_id, location)
+        with contextlib.closing(ahead):
+            for run, outcome in ahead:
+                sealed = outcome.result()
+                for blob_id, location in run.blobs:
+                    yield self._decode_or_read(run, sealed, blob_id, location)
 
     def _decode_or_read(
         self, run: _Run, sealed: bytes | None, blob_id: bytes, location: Location
