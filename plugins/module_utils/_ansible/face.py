@@ -40,7 +40,6 @@ def run_module(module: AnsibleModule, action: Action, libraries: Iterable[str]) 
             msg=exc.message,
             error={"code": exc.code, "retryable": exc.retryable, "details": details},
         )
-        return
     _show_warnings(module, events)
     # pylint: disable-next=protected-access; AnsibleModule has no public name for diff mode
     if not module._diff:

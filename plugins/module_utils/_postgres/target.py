@@ -106,6 +106,17 @@ def is_empty(conn: Connection) -> bool:
     return not fetch(conn, f"SELECT {_ANY_OBJECT}")[0][0]
 
 
+def read_relations(conn: Connection) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
+    """Return the schemas of a database, and all relations in them as schema and name."""
+    relations = fetch(
+        conn,
+        "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c "
+        "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace",
+    )
+    schemas = _names(conn, "SELECT nspname FROM pg_catalog.pg_namespace")
+    return schemas, frozenset((schema, name) for schema, name in relations)
+
+
 def mark_restoring(conn: Connection, database: str, snapshot: str) -> None:
     """Put our mark on a database: every later session in it sees that it is not whole."""
     text = session_text(conn)

@@ -1,6 +1,5 @@
 # Copyright (c) 2026 Granary contributors
-# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or
-# https://opensource.org/licenses/BSD-2-Clause)
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
 """What a restore will do, decided from the manifest, the request and the target server; pure.
@@ -16,17 +15,19 @@ import typing as t
 
 from .._core.errors import ConfigError, RestoreFailed, TargetNotEmpty
 from .._core.units import plural
+from .requests import Stats
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from .._postgres.archive_selection import ArchiveSelection
     from .._postgres.manifest import DatabaseEntry, Manifest
     from .._postgres.target import TargetServer
     from .requests import Plain, RestoreRequest
 
-Action = t.Literal["create", "replace", "fill"]
-"""``create``: no database of that name; ``replace``: drop it and make it anew; ``fill``: it is
-there and empty."""
+Action = t.Literal["create", "replace", "fill", "into"]
+"""``create``: there is no database of that name; ``replace``: drop it and make it anew; ``fill``:
+it is there and empty; ``into``: tables come beside what is there."""
 
 SHOWN_TABLES = 1000
 _BUILT_IN_TABLESPACES = {"pg_default", "pg_global"}
@@ -34,11 +35,20 @@ _BUILT_IN_TABLESPACES = {"pg_default", "pg_global"}
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DatabasePlan:
-    """One database of the snapshot and where it goes."""
+    """One database of the snapshot and where it goes.
+
+    With a ``selection`` the tables of ``source`` are those that are selected.
+    """
 
     source: DatabaseEntry
     target: str
     action: Action
+    selection: ArchiveSelection | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of rows that are loaded."""
+        return sum(table.size for table in self.source.tables) + self.source.data_dump.size
 
     def to_return(self) -> dict[str, Plain]:
         """Return it in plain types; at most 1,000 tables are listed, in the order of their
@@ -50,7 +60,7 @@ class DatabasePlan:
             "action": self.action,
             "table_count": len(tables),
             "rows": sum(table.rows or 0 for table in tables),
-            "size_bytes": sum(table.size for table in tables) + self.source.data_dump.size,
+            "size_bytes": self.size_bytes,
             "tables": [
                 {"schema": table.schema, "name": table.name, "rows": table.rows}
                 for table in tables[:SHOWN_TABLES]
@@ -77,6 +87,16 @@ class RestorePlan:
             "missing_tablespaces": list(self.missing_tablespaces),
         }
 
+    def stats(self) -> Stats:
+        """Return what the restore loads, in numbers."""
+        tables = [table for database in self.databases for table in database.source.tables]
+        return Stats(
+            databases=len(self.databases),
+            tables=len(tables),
+            rows=sum(table.rows or 0 for table in tables),
+            read_bytes=sum(database.size_bytes for database in self.databases),
+        )
+
 
 def select_databases(manifest: Manifest, wanted: Sequence[str] | None) -> tuple[DatabaseEntry, ...]:
     """Return the databases to restore, in the manifest's order.
@@ -90,7 +110,7 @@ def select_databases(manifest: Manifest, wanted: Sequence[str] | None) -> tuple[
     if missing:
         raise ConfigError(
             f"The snapshot holds no database {', '.join(map(repr, missing))}; it holds "
-            f"{_listed(held)}."
+            f"{listed(held)}."
         )
     return tuple(database for database in manifest.databases if database.name in wanted)
 
@@ -105,8 +125,7 @@ def target_names(selected: Sequence[DatabaseEntry], rename: Mapping[str, str]) -
     unknown = [name for name in rename if name not in names]
     if unknown:
         raise ConfigError(
-            f"rename names {_listed(unknown)}, which is not restored; restored are "
-            f"{_listed(names)}."
+            f"rename names {listed(unknown)}, which is not restored; restored are {listed(names)}."
         )
     for old, new in rename.items():
         if not new or "\0" in new:
@@ -117,7 +136,7 @@ def target_names(selected: Sequence[DatabaseEntry], rename: Mapping[str, str]) -
     doubled = sorted({new for new in targets.values() if list(targets.values()).count(new) > 1})
     if doubled:
         raise ConfigError(
-            f"Two databases would both become {_listed(doubled)}; give them different names by "
+            f"Two databases would both become {listed(doubled)}; give them different names by "
             f"rename."
         )
     return targets
@@ -203,7 +222,7 @@ def _refuse(noun: str, names: set[str], way_out: str) -> None:
     if names:
         raise RestoreFailed(
             f"The server lacks {plural(len(names), noun)} that the snapshot needs: "
-            f"{_listed(names)}; "
+            f"{listed(names)}; "
             f"make them, or use {way_out}. Nothing was restored."
         )
 
@@ -214,11 +233,12 @@ def _refuse_missing_extensions(selected: Iterable[DatabaseEntry], target: Target
     if missing:
         raise RestoreFailed(
             f"The server cannot make {plural(len(missing), 'extension')} that the snapshot needs: "
-            f"{_listed(missing)}; install the packages that hold them. Nothing was restored."
+            f"{listed(missing)}; install the packages that hold them. Nothing was restored."
         )
 
 
-def _listed(names: Iterable[str], shown: int = 20) -> str:
+def listed(names: Iterable[str], shown: int = 20) -> str:
+    """Return names for a message, sorted and quoted, at most ``shown`` of them."""
     ordered = sorted(names)
     more = f" and {len(ordered) - shown} more" if len(ordered) > shown else ""
     return ", ".join(map(repr, ordered[:shown])) + more

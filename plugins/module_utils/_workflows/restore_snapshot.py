@@ -6,18 +6,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing as t
 
 from .._core.errors import ConfigError, RepositoryDamaged, SnapshotMissing
+from .._postgres.load_programs import peek_toc
 from .._repository.selection import LATEST, find_snapshot, select_snapshots
 from .._repository.snapshot import list_snapshots
 from .._repository.tree import find_node
-from .requests import PLAIN_PATH, SNAPSHOT_PATH
+from .requests import PLAIN_PATH, SNAPSHOT_PATH, SnapshotSummary
 from .restore_source import SnapshotFiles, read_manifest, refuse_damaged
 
 if t.TYPE_CHECKING:
     from .._core.events import Events
+    from .._postgres.archive import ArchiveToc
     from .._postgres.manifest import Manifest
     from .._repository.reader import BlobReader
     from .._repository.repository import Repository
@@ -32,6 +35,21 @@ class Source:
     snapshot: Snapshot
     files: SnapshotFiles
     manifest: Manifest | None
+
+    def summary(self) -> SnapshotSummary:
+        """Return the snapshot as results show it."""
+        return SnapshotSummary(
+            id=self.snapshot.id.hex(),
+            time=str(self.snapshot.time),
+            host=self.snapshot.hostname,
+            paths=self.snapshot.paths,
+            tags=self.snapshot.tags,
+        )
+
+    def read_toc(self, path: str) -> ArchiveToc:
+        """Return the table of contents of an archive of the snapshot."""
+        with contextlib.closing(self.files.stream(path)) as blocks:
+            return peek_toc(blocks)[0]
 
 
 def choose_source(

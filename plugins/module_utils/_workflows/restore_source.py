@@ -1,6 +1,5 @@
 # Copyright (c) 2026 Granary contributors
-# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or
-# https://opensource.org/licenses/BSD-2-Clause)
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
 """The files of one snapshot, compared with what its manifest says before anything is loaded from
@@ -12,8 +11,8 @@ manifest tells.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import itertools
 import typing as t
 
 from .._core.errors import RepositoryDamaged
@@ -24,7 +23,7 @@ from .._repository.model import ID_BYTES, BlobKind
 from .._repository.tree import find_node, walk
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from .._postgres.manifest import DatabaseEntry, FileEntry, TableEntry
     from .._repository.reader import BlobReader
@@ -76,13 +75,36 @@ class SnapshotFiles:
             )
         return found
 
-    def stream(self, path: str) -> Iterator[bytes]:
+    def stream(self, path: str) -> Generator[bytes, None, None]:
         """Yield the content of a file, blob after blob, each of them checked."""
         return self._reader.stream(split_ids(self[path].ids))
 
     def read(self, path: str) -> bytes:
         """Return the content of a small file."""
         return b"".join(self.stream(path))
+
+    def read_start(self, path: str, size: int) -> bytes:
+        """Return the first ``size`` bytes of a file, or more, or all that there is."""
+        data = bytearray()
+        with contextlib.closing(self.stream(path)) as blocks:
+            for block in blocks:
+                data += block
+                if len(data) >= size:
+                    break
+        return bytes(data)
+
+    def read_end(self, path: str, size: int) -> bytes:
+        """Return the last ``size`` bytes of a file, or more, or all that there is."""
+        ids = split_ids(self[path].ids)
+        number, length = len(ids), 0
+        while number and length < size:
+            number -= 1
+            length += self._length(ids[number])
+        return b"".join(self._reader.stream(ids[number:]))
+
+    def missing_bytes(self, path: str) -> int:
+        """Return how many bytes of a file the repository cannot give."""
+        return self[path].size - self._stored_length(self[path])
 
     def problems(self, manifest: Manifest) -> list[str]:
         """Return what differs between the files and the manifest, one sentence each, in order of
@@ -103,8 +125,13 @@ class SnapshotFiles:
 
     def _stored_length(self, stored: StoredFile) -> int:
         """Sum the lengths that the index knows; a blob that it does not know counts nothing."""
-        lengths = (self._reader.length(BlobKind.DATA, blob) for blob in split_ids(stored.ids))
-        return sum(length for length in lengths if length is not None)
+        return sum(map(self._length, split_ids(stored.ids)))
+
+    def _length(self, blob: bytes) -> int:
+        try:
+            return self._reader.length(BlobKind.DATA, blob)
+        except RepositoryDamaged:
+            return 0
 
     def table_ids(self, database: str, table: TableEntry) -> bytes:
         """Return the ids of all blobs of a table that was taken over, file after file."""
@@ -161,35 +188,29 @@ def _database_files(database: DatabaseEntry) -> Iterator[tuple[str, FileEntry]]:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LoadUnit:
-    """Some neighbouring segments of one table, loaded by one COPY.
+    """Some neighbouring segments of one table, loaded by one COPY: ids of their blobs, and rows."""
 
-    ``table`` is the table's position in its database's list; ``size`` counts bytes of COPY text.
-    """
-
-    table: int
     ids: bytes
     rows: int
-    size: int
 
 
-def load_units(number: int, table: TableEntry, ids: bytes, unit_bytes: int) -> Iterator[LoadUnit]:
-    """Cut a table's segments into units of at least ``unit_bytes`` where it has that much; empty
-    ones are left out.
+def load_units(table: TableEntry, ids: bytes, unit_bytes: int) -> Iterator[LoadUnit]:
+    """Cut a table's segments into units of at least ``unit_bytes`` where it has that much.
 
-    Raises ``RepositoryDamaged`` when the segments are not made of the given ids.
+    ``ids`` are those of ``SnapshotFiles.table_ids``. Empty segments are left out. Raises
+    ``RepositoryDamaged`` when the segments are not made of the given ids.
     """
-    ends = list(itertools.accumulate(segment.blobs for segment in table.segments))
-    if (ends[-1] if ends else 0) * ID_BYTES != len(ids):
+    blobs = sum(segment.blobs for segment in table.segments)
+    if blobs * ID_BYTES != len(ids):
         raise RepositoryDamaged(
             f"The segments of table {table.schema}.{table.name} do not add up to its files; choose "
-            f"another snapshot."
+            "another snapshot."
         )
-    start = rows = size = 0
-    for segment, end in zip(table.segments, ends, strict=True):
+    start = end = rows = size = 0
+    for number, segment in enumerate(table.segments, 1):
+        end += segment.blobs * ID_BYTES
         rows += segment.rows
         size += segment.size
-        if size >= unit_bytes or end == ends[-1]:
-            if size:
-                piece = ids[start * ID_BYTES : end * ID_BYTES]
-                yield LoadUnit(table=number, ids=piece, rows=rows, size=size)
+        if size >= unit_bytes or (size and number == len(table.segments)):
+            yield LoadUnit(ids=ids[start:end], rows=rows)
             start, rows, size = end, 0, 0

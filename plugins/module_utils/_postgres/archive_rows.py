@@ -1,0 +1,113 @@
+# Copyright (c) 2026 Granary contributors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""The rows of one table out of an archive, as COPY text, for a table of another name.
+
+``pg_restore`` writes them as SQL; the COPY statement around them is taken off. Lines are looked at
+one by one, which is enough for the small tables that archives hold.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import typing as t
+
+from .._core.errors import ProgramError, RestoreFailed
+from .._core.process import PIPE, Child
+from .connection import program_environment
+from .load_programs import feed, program_words
+
+if t.TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Callable, Iterable, Iterator
+
+    from .load_programs import Loader
+    from .quoting import SessionText
+
+_BLOCK_BYTES = 1 << 20
+_BEGIN = b"COPY "
+_END = b") FROM stdin;\n"
+_LAST = b"\\.\n"
+_NAME = re.compile(rb'"((?:[^"]|"")+)"')
+
+
+def read_archive_rows(
+    loader: Loader,
+    blocks: Iterable[bytes],
+    entries: pathlib.Path,
+    text: SessionText,
+    take: Callable[[tuple[str, ...], Iterator[bytes]], None],
+) -> None:
+    """Call ``take(columns, rows)`` for each table whose rows are named in the list ``entries``.
+
+    ``blocks`` is data.dump, read in a thread of its own; ``entries`` is a file as ``pg_restore
+    --use-list`` takes it. ``take`` must read its rows to their end.
+
+    Raises ``RestoreFailed``, and whatever ``blocks`` and ``take`` raise.
+    """
+    argv = [
+        loader.program.path,
+        "--format=custom",
+        "--section=data",
+        f"--use-list={entries}",
+        "--file=-",
+    ]
+    failures: list[BaseException] = []
+    with Child(argv, env=program_environment(loader.settings), stdin=PIPE) as child:
+        feeder = threading.Thread(target=_feed, args=(child, blocks, failures), daemon=True)
+        feeder.start()
+        try:
+            _take_tables(child.stdout, text, take)
+        finally:
+            if failures:
+                child.stop()
+        feeder.join()
+        if failures:
+            raise failures[0]
+        try:
+            child.wait()
+        except ProgramError as exc:
+            raise RestoreFailed(
+                f"Reading rows out of data.dump failed: {program_words(child.stderr_lines) or exc}."
+            ) from exc
+
+
+def _feed(child: Child, blocks: Iterable[bytes], failures: list[BaseException]) -> None:
+    try:
+        feed(child, blocks)
+    except Exception as exc:
+        failures.append(exc)
+        child.stop()
+
+
+def _take_tables(
+    lines: Iterable[bytes],
+    text: SessionText,
+    take: Callable[[tuple[str, ...], Iterator[bytes]], None],
+) -> None:
+    source = iter(lines)
+    for line in source:
+        if line.startswith(_BEGIN):
+            statement = line
+            # A column's name may hold a line break.
+            while not statement.endswith(_END):
+                statement += next(source)
+            inner = statement[statement.index(b" (") : -len(_END)]
+            columns = tuple(
+                text.decode(found[1].replace(b'""', b'"')) for found in _NAME.finditer(inner)
+            )
+            take(columns, _rows(source))
+
+
+def _rows(source: Iterator[bytes]) -> Iterator[bytes]:
+    block = bytearray()
+    for line in source:
+        if line == _LAST:
+            break
+        block += line
+        if len(block) >= _BLOCK_BYTES:
+            yield bytes(block)
+            block.clear()
+    yield bytes(block)

@@ -1,0 +1,295 @@
+# Copyright (c) 2026 Granary contributors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""One database from a snapshot into a server: made, marked, loaded in parallel, proved, unmarked.
+
+The mark stays on a database whose restore did not come to its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+import tempfile
+import typing as t
+
+from .._core.errors import GranaryError, VerifyFailed
+from .._core.units import MIB
+from .._postgres import layout
+from .._postgres.archive import read_toc
+from .._postgres.catalog import list_tables
+from .._postgres.connection import connect
+from .._postgres.database_definition import (
+    create_statements,
+    early_statements,
+    finish_statements,
+    read_definition,
+)
+from .._postgres.foreign_keys import keys_into_excluded, with_what_hangs_on
+from .._postgres.load_programs import Loader, load_post_data, load_pre_data
+from .._postgres.session import execute, session_text
+from .._postgres.target import drop_database, mark_restoring, unmark_restoring
+from .restore_source import load_units
+from .restore_worker import (
+    Analyze,
+    CloseTarget,
+    CountRows,
+    LoadArchive,
+    LoadRows,
+    OpenTarget,
+    nothing_more,
+    run_all,
+    run_everywhere,
+)
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .._core.events import Events
+    from .._postgres.connection import Connection
+    from .._postgres.manifest import DatabaseDefinition, DatabaseEntry, TableEntry
+    from .._postgres.model import ConnectionSettings, ServerFacts
+    from .._postgres.programs import Program
+    from .requests import RestoreRequest
+    from .restore_plan import DatabasePlan
+    from .restore_snapshot import Source
+    from .restore_worker import Task
+    from .worker_pool import WorkerPool
+
+# Small enough that all workers end at about the same time, large enough that a COPY is worth it.
+UNIT_BYTES = 16 * MIB
+_MAINTENANCE = "postgres"
+_OTHER_MAINTENANCE = "template1"
+_ANALYZED_KINDS = {"r", "p", "m"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreContext:
+    """What every step of a restore needs; ``pg_restore`` is the program that reads the archives."""
+
+    request: RestoreRequest
+    source: Source
+    facts: ServerFacts
+    pg_restore: Program
+    pool: WorkerPool
+    events: Events
+
+    @property
+    def settings(self) -> ConnectionSettings:
+        """How to reach the server."""
+        return self.request.connection
+
+    def loader(self, database: str) -> Loader:
+        """Return how pg_restore is called for one database."""
+        return Loader(
+            program=self.pg_restore,
+            settings=self.settings,
+            database=database,
+            target_major=self.facts.major,
+            no_owner=self.request.no_owner,
+            no_privileges=self.request.no_privileges,
+            no_tablespaces=self.request.no_tablespaces,
+        )
+
+    def maintenance(self, target: str) -> Connection:
+        """Connect to a database from which ``target`` can be dropped."""
+        name = self.settings.dbname or _MAINTENANCE
+        return connect(self.settings, _OTHER_MAINTENANCE if name == target else name)
+
+
+def restore_database(context: RestoreContext, plan: DatabasePlan) -> None:
+    """Restore one whole database and prove the number of rows of every table.
+
+    Raises ``RestoreFailed``, ``VerifyFailed`` or what the server and the repository raise; the
+    database then carries the mark.
+    """
+    _make(context, plan)
+    try:
+        load_database(context, plan)
+        _finish(context, plan)
+    except GranaryError:
+        context.events.warn(
+            f"Database {plan.target!r} is not whole: it carries the setting granary.restoring "
+            f"until a "
+            "restore comes to its end. The same restore may be made again."
+        )
+        raise
+
+
+def _make(context: RestoreContext, plan: DatabasePlan) -> None:
+    """Have the database there, empty, with its rights, and marked."""
+    request, definition = context.request, plan.source.definition
+    with contextlib.closing(context.maintenance(plan.target)) as conn:
+        text = session_text(conn)
+        if plan.action == "replace":
+            drop_database(conn, plan.target)
+        if plan.action == "fill":
+            statements = early_statements(definition, plan.target, text, request.no_privileges)
+        else:
+            statements = create_statements(
+                definition,
+                plan.target,
+                context.facts.major,
+                text=text,
+                no_owner=request.no_owner,
+                no_privileges=request.no_privileges,
+                no_tablespaces=request.no_tablespaces,
+            )
+        # The database exists after the first statement: the mark comes next.
+        first = 0 if plan.action == "fill" else 1
+        for statement in statements[:first]:
+            execute(conn, statement, f"Could not make database {plan.target!r}")
+        mark_restoring(conn, plan.target, context.source.snapshot.id.hex())
+        for statement in statements[first:]:
+            execute(conn, statement, f"Could not set up database {plan.target!r}")
+
+
+def load_database(context: RestoreContext, plan: DatabasePlan) -> None:
+    """Load what the plan names into its target, which is there: definitions, rows, definitions."""
+    database, loader = plan.source, context.loader(plan.target)
+    with tempfile.TemporaryDirectory(prefix="granary-") as folder:
+        archive = pathlib.Path(folder, "schema.dump")
+        with archive.open("wb") as file:
+            for block in context.source.files.stream(layout.schema_dump(database.name)):
+                file.write(block)
+        only = plan.selection.schema if plan.selection else None
+        left_out = _keys_into_excluded(context, database, archive)
+        _warn(context, load_pre_data(loader, archive, only=only))
+        load_rows(context, plan, loader)
+        jobs = len(context.pool)
+        _warn(context, load_post_data(loader, archive, jobs=jobs, only=only, leave_out=left_out))
+
+
+def _keys_into_excluded(
+    context: RestoreContext, database: DatabaseEntry, archive: pathlib.Path
+) -> frozenset[int]:
+    """Return the foreign keys into tables whose rows were not backed up, and say which they are."""
+    if not database.excluded:
+        return frozenset()
+    with archive.open("rb") as file:
+        toc = read_toc(file.read)
+    keys = keys_into_excluded(toc, database.excluded)
+    if keys:
+        names = ", ".join(sorted(f"{key.namespace}.{key.tag}" for key in keys))
+        context.events.warn(
+            f"Left out of database {database.name!r}, since the rows that they refer to were not "
+            f"backed up: foreign keys {names}."
+        )
+    return with_what_hangs_on(toc, keys)
+
+
+def _warn(context: RestoreContext, warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        context.events.warn(warning)
+
+
+def load_rows(context: RestoreContext, plan: DatabasePlan, loader: Loader) -> None:
+    """Load the rows of the plan's tables on all workers, the largest tables first."""
+    database, files = plan.source, context.source.files
+    with contextlib.closing(connect(context.settings, plan.target)) as conn:
+        here = read_definition(conn, plan.target)
+    encoding = database.definition.encoding
+    run_everywhere(context.pool, OpenTarget(database=plan.target, encoding=encoding))
+    data = files[layout.data_dump(database.name)]
+    entries = plan.selection.data if plan.selection else None
+    tasks: list[Task] = [LoadArchive(loader=loader, ids=data.ids, entries=entries)]
+    through_root = routes_differ(database.definition, here)
+    for table in sorted(database.tables, key=lambda table: table.size, reverse=True):
+        if table.taken_over:
+            ids = files.table_ids(database.name, table)
+            tasks += table_tasks(table, ids, through_root=through_root)
+    run_all(context.pool, tasks, nothing_more)
+    run_everywhere(context.pool, CloseTarget())
+
+
+def table_tasks(table: TableEntry, ids: bytes, *, through_root: bool) -> Iterator[LoadRows]:
+    """Yield what loads one table that was taken over, into itself or through its partition root."""
+    place = table.root if table.root and (through_root or table.root.hashed) else table
+    for unit in load_units(table, ids, UNIT_BYTES):
+        yield LoadRows(
+            schema=place.schema,
+            name=place.name,
+            columns=table.columns,
+            ids=unit.ids,
+            rows=unit.rows,
+        )
+
+
+def routes_differ(source: DatabaseDefinition, target: DatabaseDefinition) -> bool:
+    """Tell whether a row may belong to another partition in the target than in the source.
+
+    Bounds of text are ordered by the locale, and hashes of text depend on the encoding.
+    """
+
+    def order(definition: DatabaseDefinition) -> tuple[str | None, ...]:
+        return (
+            definition.encoding,
+            definition.locale_provider,
+            definition.collate,
+            definition.ctype,
+            definition.locale,
+            definition.icu_rules,
+            definition.collation_version,
+        )
+
+    return order(source) != order(target)
+
+
+def _finish(context: RestoreContext, plan: DatabasePlan) -> None:
+    """Prove the database, lay back what could have hindered the load, and take the mark off."""
+    prove_rows(context, plan)
+    definition = plan.source.definition
+    with contextlib.closing(context.maintenance(plan.target)) as conn:
+        text = session_text(conn)
+        for statement in finish_statements(definition, plan.target, text=text):
+            execute(conn, statement, f"Could not finish database {plan.target!r}")
+        unmark_restoring(conn, plan.target)
+
+
+def prove_rows(context: RestoreContext, plan: DatabasePlan) -> None:
+    """Count the rows of every table of the plan, and collect the planner's statistics.
+
+    Raises ``VerifyFailed`` naming the first table that holds another number than was backed up.
+    """
+    database = plan.source
+    with contextlib.closing(connect(context.settings, plan.target)) as conn:
+        tables = [
+            table
+            for table in list_tables(conn)
+            if table.kind in _ANALYZED_KINDS
+            and (plan.selection is None or table.key in plan.selection.tables)
+        ]
+    counts = expected_counts(database)
+    tasks: list[Task] = [*counts, *(Analyze(schema=one.schema, name=one.name) for one in tables)]
+    encoding = database.definition.encoding
+    run_everywhere(context.pool, OpenTarget(database=plan.target, encoding=encoding))
+
+    def compare(task: Task, answer: object) -> None:
+        if isinstance(task, CountRows) and answer != counts[task]:
+            raise VerifyFailed(
+                f"Table {task.schema}.{task.name} of database {plan.target!r} holds {answer} rows "
+                f"where "
+                f"{counts[task]} were backed up; the restore is not whole."
+            )
+
+    run_all(context.pool, tasks, compare)
+    run_everywhere(context.pool, CloseTarget())
+
+
+def expected_counts(database: DatabaseEntry) -> dict[CountRows, int]:
+    """Return how many rows to find where: in each table alone, and for partitions in their root.
+
+    Rows may have moved between the partitions of one root; their sum may not change. A root with a
+    partition that nobody counted is left out.
+    """
+    counts: dict[CountRows, int] = {}
+    unknown: set[CountRows] = set()
+    for table in database.tables:
+        place = table.root or table
+        count = CountRows(schema=place.schema, name=place.name, only=table.root is None)
+        if table.rows is None:
+            unknown.add(count)
+        counts[count] = counts.get(count, 0) + (table.rows or 0)
+    return {count: rows for count, rows in counts.items() if count not in unknown}

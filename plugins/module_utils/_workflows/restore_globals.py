@@ -1,0 +1,51 @@
+# Copyright (c) 2026 Granary contributors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Roles and tablespaces of a snapshot into the target: what it lacks is made, what it has stays."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from .._postgres import layout
+from .._postgres.globals import plan_globals
+from .._postgres.load_programs import load_globals
+from .._postgres.programs import find_program
+from .._postgres.target import read_target
+
+if t.TYPE_CHECKING:
+    from .restore_database import RestoreContext
+
+# The oldest psql that knows \restrict is a late minor of 13; what our scripts need any has.
+_OLDEST_PSQL = 12
+# Servers before this one wrote down any grantor; from this one on it must have the admin option.
+_GRANTORS_SINCE = 16
+
+
+def restore_globals(context: RestoreContext, source_major: int) -> None:
+    """Make the roles and tablespaces that the server lacks, and say which were there already.
+
+    Raises ``RestoreFailed`` with psql's words.
+    """
+    request = context.request
+    with contextlib.closing(context.maintenance("")) as conn:
+        target = read_target(conn)
+    plan = plan_globals(
+        context.source.files.read(layout.GLOBALS),
+        existing_roles=target.roles,
+        existing_tablespaces=target.tablespaces,
+        no_tablespaces=request.no_tablespaces,
+        keep_grantors=not source_major < _GRANTORS_SINCE <= context.facts.major,
+    )
+    if not plan.new_roles and not plan.new_tablespaces:
+        return
+    psql = find_program("psql", at_least_major=_OLDEST_PSQL, bin_dir=request.bin_dir)
+    for warning in load_globals(psql, context.settings, plan.script):
+        context.events.warn(warning)
+    context.events.progress(
+        "globals_restored",
+        roles=len(plan.new_roles),
+        tablespaces=len(plan.new_tablespaces),
+    )

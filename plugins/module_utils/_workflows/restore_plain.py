@@ -1,0 +1,154 @@
+# Copyright (c) 2026 Granary contributors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""A plain SQL dump (Stash's, stock restic's, or ours of ``format: plain``) into a server.
+
+It has no manifest, so nothing can be proved of its rows: only that it is whole, and that the server
+took every statement.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from .._core.errors import ConfigError, RepositoryDamaged, TargetNotEmpty
+from .._postgres.connection import connect
+from .._postgres.plain_stream import TAIL_BYTES, PlainKind, check_trailer, load_plain
+from .._postgres.programs import find_program
+from .._postgres.server import read_server
+from .._postgres.session import execute, session_text
+from .._postgres.target import (
+    drop_database,
+    is_empty,
+    mark_restoring,
+    read_target,
+    unmark_restoring,
+)
+from .requests import PLAIN_PATH, RestoreResult, Stats
+
+if t.TYPE_CHECKING:
+    from .._core.events import Events
+    from .._postgres.connection import Connection
+    from .._postgres.model import ServerFacts
+    from .._postgres.target import TargetServer
+    from .requests import RestoreRequest
+    from .restore_snapshot import Source
+
+_OLDEST_PSQL = 12
+_MAINTENANCE = "postgres"
+_HEAD_BYTES = 1 << 16
+# How a dump says that it drops what it makes, or makes its database itself.
+_MAKES_ITS_PLACE = (b"\nDROP ", b"\nCREATE DATABASE ", b"\n\\connect ")
+
+
+class PlainRestore:
+    """One dump on its way into a server."""
+
+    def __init__(self, request: RestoreRequest, source: Source, events: Events) -> None:
+        self._request = request
+        self._source = source
+        self._events = events
+        self._settings = request.connection
+        self._kind, self._head = self._look_at_ends()
+
+    def _look_at_ends(self) -> tuple[PlainKind, bytes]:
+        files = self._source.files
+        if files.missing_bytes(PLAIN_PATH):
+            raise RepositoryDamaged(
+                f"Parts of {PLAIN_PATH} are not in the repository any more; nothing was restored, "
+                "choose another snapshot."
+            )
+        head = files.read_start(PLAIN_PATH, _HEAD_BYTES)
+        return check_trailer(head, files.read_end(PLAIN_PATH, TAIL_BYTES)), head
+
+    @property
+    def database(self) -> str:
+        """Where psql connects to: the target itself for a dump of one database."""
+        return self._request.into or self._settings.dbname or _MAINTENANCE
+
+    @property
+    def _fills_a_database(self) -> bool:
+        return self._kind is PlainKind.DATABASE and not any(
+            word in self._head for word in _MAKES_ITS_PLACE
+        )
+
+    def plan(self) -> tuple[ServerFacts, TargetServer]:
+        """Refuse what cannot work; raises ``TargetNotEmpty``, ``ConfigError``."""
+        if self._request.into is not None and self._kind is PlainKind.CLUSTER:
+            raise ConfigError(
+                "The snapshot is a dump of a whole cluster, which names its databases itself; "
+                "leave "
+                "into out."
+            )
+        with contextlib.closing(self._maintenance()) as conn:
+            facts, target = read_server(conn), read_target(conn)
+        there = target.databases.get(self.database)
+        if self._fills_a_database and there and not self._request.clean and not there.restoring:
+            with contextlib.closing(connect(self._settings, self.database)) as conn:
+                if not is_empty(conn):
+                    raise TargetNotEmpty(
+                        f"Database {self.database!r} is not empty; use clean to drop it and make "
+                        f"it "
+                        "anew, or name another one by into."
+                    )
+        return facts, target
+
+    def _maintenance(self) -> Connection:
+        name = self._settings.dbname or _MAINTENANCE
+        replaced = name == self.database and self._request.clean
+        return connect(self._settings, "template1" if replaced else name)
+
+    def load(self, facts: ServerFacts, target: TargetServer) -> None:
+        """Load the dump; its database is marked meanwhile, if it is one that we can name."""
+        psql = find_program("psql", at_least_major=_OLDEST_PSQL, bin_dir=self._request.bin_dir)
+        if self._fills_a_database:
+            self._make_place(target)
+        forgiven = load_plain(
+            psql,
+            self._settings,
+            self._source.files.stream(PLAIN_PATH),
+            kind=self._kind,
+            role=facts.role,
+            server_major=facts.major,
+            database=self.database,
+        )
+        for words in forgiven:
+            self._events.progress("forgiven", words=words)
+        if self._fills_a_database:
+            with contextlib.closing(self._maintenance()) as conn:
+                unmark_restoring(conn, self.database)
+
+    def _make_place(self, target: TargetServer) -> None:
+        there = target.databases.get(self.database)
+        with contextlib.closing(self._maintenance()) as conn:
+            if there and (self._request.clean or there.restoring):
+                drop_database(conn, self.database)
+                there = None
+            if there is None:
+                name = session_text(conn).identifier(self.database)
+                doing = f"Could not make database {self.database!r}"
+                execute(conn, b"CREATE DATABASE %b TEMPLATE template0" % name, doing)
+            mark_restoring(conn, self.database, self._source.snapshot.id.hex())
+
+
+def restore_plain(
+    request: RestoreRequest, source: Source, events: Events, check_mode: bool
+) -> RestoreResult:
+    """Restore the snapshot's SQL dump; ``verified`` is always False.
+
+    Raises ``RestoreFailed`` for a dump that is cut, before anything is loaded, and at the first
+    error of the server that counts.
+    """
+    restore = PlainRestore(request, source, events)
+    facts, target = restore.plan()
+    if not check_mode:
+        restore.load(facts, target)
+    size = source.files[PLAIN_PATH].size
+    return RestoreResult(
+        snapshot=source.summary(),
+        verified=False,
+        restore={"databases": [], "globals": False, "database": restore.database},
+        stats=Stats(read_bytes=size),
+    )
