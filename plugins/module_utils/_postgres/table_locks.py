@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import time
 import typing as t
 
 from .._core.errors import PostgresError, TableLocksRefused
+from .._core.events import SilentEvents
 from .._core.units import plural
 from . import queries
 from .catalog import list_table_files, list_tables
@@ -59,13 +61,12 @@ class LockedDatabase:
     tables: tuple[Table, ...]
 
 
-class _StartAgain(Exception):
-    """The attempt is over; ``blocked`` is the table to wait for, if a lock could not be had."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _StartAgain:
+    """Why an attempt is over; ``blocked`` is the table to wait for, if its lock was not free."""
 
-    def __init__(self, reason: str, blocked: TableFile | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.blocked = blocked
+    reason: str
+    blocked: TableFile | None = None
 
 
 def acquire_table_locks(
@@ -83,13 +84,15 @@ def acquire_table_locks(
     nothing), or when a table appeared, vanished or got another file between the listing and the
     snapshot.
 
-    Raises ``TableLocksRefused``, which names the table and who holds it, when a table stays locked
-    for ``lock_timeout_seconds`` or ``attempts`` attempts were not enough.
+    Raises ``TableLocksRefused`` when one table stays locked for ``lock_timeout_seconds`` (it names
+    the table and who holds it), or when both ``attempts`` attempts and that time were not enough.
     """
     conn = connect(settings, dbname, application_name=application_name)
     try:
         prepare_dump_session(conn)
-        return _attempt_until_locked(conn, dbname, lock_timeout_seconds, attempts, events)
+        return _attempt_until_locked(
+            conn, dbname, lock_timeout_seconds, attempts, events or SilentEvents()
+        )
     except BaseException:
         conn.close()
         raise
@@ -100,31 +103,35 @@ def _attempt_until_locked(
     dbname: str,
     lock_timeout_seconds: float,
     attempts: int,
-    events: Events | None,
+    events: Events,
 ) -> LockedDatabase:
-    reason = "no attempt was allowed"
-    for attempt in range(attempts):
-        try:
-            return _attempt(conn)
-        except _StartAgain as again:
-            rollback(conn)
-            reason = again.reason
-            if events is not None:
-                events.progress("table_locks_retry", attempt=attempt + 1, reason=reason)
-            if again.blocked is not None:
-                _wait_for(conn, again.blocked, lock_timeout_seconds)
-    raise TableLocksRefused(
-        f"Could not lock the tables of database {dbname!r} in {plural(attempts, 'attempt')}, the "
-        f"last one because {reason}; run the backup when fewer tables are altered, created or "
-        "dropped.",
-        database=dbname,
-    )
+    deadline = time.monotonic() + lock_timeout_seconds
+    attempt = 0
+    while True:
+        outcome = _attempt(conn)
+        if isinstance(outcome, LockedDatabase):
+            return outcome
+        rollback(conn)
+        attempt += 1
+        events.progress("table_locks_retry", attempt=attempt, reason=outcome.reason)
+        # An attempt that waits for nothing takes milliseconds: their number alone is no patience.
+        if attempt >= attempts and time.monotonic() >= deadline:
+            raise TableLocksRefused(
+                f"Could not lock the tables of database {dbname!r} in "
+                f"{plural(attempt, 'attempt')}, the last time because {outcome.reason}; run the "
+                "backup when fewer tables are altered, created or dropped.",
+                database=dbname,
+            )
+        if outcome.blocked is not None:
+            _wait_for(conn, outcome.blocked, lock_timeout_seconds)
 
 
-def _attempt(conn: Connection) -> LockedDatabase:
+def _attempt(conn: Connection) -> LockedDatabase | _StartAgain:
     listed = list_table_files(conn)
     execute(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    _lock_all(conn, list(listed.values()))
+    refused = _lock_all(conn, list(listed.values()))
+    if refused is not None:
+        return refused
     # The first query: from here on the snapshot stands, and every table that it shows is locked, or
     # it is not ours.
     snapshot_id = str(
@@ -132,21 +139,21 @@ def _attempt(conn: Connection) -> LockedDatabase:
     )
     change = _first_change(listed, list_table_files(conn))
     if change is not None:
-        raise _StartAgain(change)
+        return _StartAgain(change)
+    tables = _list_within(conn)
+    if tables is None:
+        return _StartAgain("the size of a table could not be read for a lock on its TOAST")
     return LockedDatabase(
-        connection=conn,
-        snapshot_id=snapshot_id,
-        lsn=read_lsn(conn),
-        tables=tuple(_list_within(conn)),
+        connection=conn, snapshot_id=snapshot_id, lsn=read_lsn(conn), tables=tuple(tables)
     )
 
 
-def _list_within(conn: Connection) -> list[Table]:
+def _list_within(conn: Connection) -> list[Table] | None:
     execute(conn, f"SET LOCAL lock_timeout = '{_LISTING_TIMEOUT}'")
     try:
         tables = list_tables(conn)
-    except TableLocksRefused as exc:
-        raise _StartAgain("the size of a table could not be read for a lock on its TOAST") from exc
+    except TableLocksRefused:
+        return None
     execute(conn, "SET LOCAL lock_timeout = 0")
     return tables
 
@@ -166,20 +173,21 @@ def _first_change(before: Mapping[int, TableFile], now: Mapping[int, TableFile])
     return None
 
 
-def _lock_all(conn: Connection, tables: Sequence[TableFile]) -> None:
+def _lock_all(conn: Connection, tables: Sequence[TableFile]) -> _StartAgain | None:
     for start in range(0, len(tables), _NAMES_PER_STATEMENT):
         chunk = tables[start : start + _NAMES_PER_STATEMENT]
         try:
             execute(conn, _lock_statement(conn, chunk, nowait=True), "Could not lock tables")
         except PostgresError as exc:
             sqlstate = exc.details.get("sqlstate")
-            if sqlstate == _LOCK_NOT_AVAILABLE:
-                rollback(conn)
-                blocked = _blocked_among(conn, chunk)
-                raise _StartAgain(f"{blocked or 'a table'} was locked by others", blocked) from exc
             if sqlstate in _GONE:
-                raise _StartAgain("a table was dropped or renamed meanwhile") from exc
-            raise
+                return _StartAgain("a table was dropped or renamed meanwhile")
+            if sqlstate != _LOCK_NOT_AVAILABLE:
+                raise
+            rollback(conn)
+            blocked = _blocked_among(conn, chunk)
+            return _StartAgain(f"{blocked or 'a table'} was locked by others", blocked)
+    return None
 
 
 def _lock_statement(
