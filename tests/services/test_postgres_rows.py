@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ansible_collections.granary.postgres.plugins.module_utils._core import process
 from ansible_collections.granary.postgres.plugins.module_utils._core.errors import (
     RepositoryDamaged,
     RestoreFailed,
@@ -25,7 +26,10 @@ from ansible_collections.granary.postgres.plugins.module_utils._postgres.catalog
     may_take_over,
     why_not_taken_over,
 )
-from ansible_collections.granary.postgres.plugins.module_utils._postgres.connection import connect
+from ansible_collections.granary.postgres.plugins.module_utils._postgres.connection import (
+    connect,
+    program_environment,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.copying import (
     copy_in,
     copy_out,
@@ -162,6 +166,46 @@ def test_the_tables_with_rows_in_a_dump_are_pg_dumps_own(database: Database) -> 
         if has_rows_in_dump(table, in_recovery=False)
     }
     assert ours == dumped_tables(database)
+
+
+ODD_NAMES = (
+    "a.b",
+    'quo"te',
+    "it's",
+    "regex ^(x|y)[z]*+?{2}.$\\",
+    "UPPER",
+    "new\nline",
+    "é" * 31,
+    "$1",
+    "-t",
+    "a,b",
+    "%41*",
+)
+
+
+@pytest.mark.parametrize("encoding", ["UTF8", "LATIN1", "SQL_ASCII"])
+def test_a_pattern_means_one_table_to_pg_dump(
+    pg: PostgresServer, fresh_database: DatabaseFactory, encoding: str
+) -> None:
+    clauses = f"TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'"
+    database = Database(pg, fresh_database(pg, clauses))
+    program = client_bin(client_major_for(pg.major)) / "pg_dump"
+    with dumping(database) as conn:
+        text = session_text(conn)
+        for name in ODD_NAMES:
+            execute(conn, b"CREATE SCHEMA " + text.identifier(name))
+            for other in (name, name.swapcase() + "x"):
+                table = text.qualified(name, other)
+                execute(conn, b"CREATE TABLE " + table + b" AS SELECT 4711 AS marker")
+        patterns = [text.pattern(name, name) for name in ODD_NAMES]
+    switches = [os.fsdecode(b"--exclude-table-data=" + pattern) for pattern in patterns]
+    dump, dummy = process.run(
+        [str(program), "--data-only", *switches, database.name],
+        env=program_environment(settings_of(pg)),
+    )
+    assert dump.count(b"\n4711\n") == len(ODD_NAMES)
+    for name in ODD_NAMES:
+        assert b"COPY " + text.qualified(name, name) + b" " not in dump
 
 
 def test_columns_roots_and_sizes(database: Database) -> None:
