@@ -52,7 +52,9 @@ options:
     type: list
     elements: str
   into:
-    description: An existing database that O(tables) are restored into.
+    description:
+      - An existing database that O(tables) are restored into.
+      - For the snapshot of a plain SQL script of one database, the database that it is restored into.
     type: str
   rename_tables:
     description:

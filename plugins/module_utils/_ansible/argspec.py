@@ -164,5 +164,4 @@ def restore() -> ArgumentSpec:
             "jobs": {"type": "int"},
             **{name: {"type": "bool", "default": False} for name in flags},
         },
-        required_by={"into": ("tables",), "rename_tables": ("tables",)},
     )

@@ -46,7 +46,6 @@ def test_shared_options_are_documented_as_they_are(
 def test_merged_specs_keep_the_rules_of_both() -> None:
     merged = argspec.repository().merge(argspec.restore())
     assert merged.required_together == (("access_key", "secret_key"),)
-    assert merged.required_by["into"] == ("tables",)
     assert merged.required_by["session_token"] == ("access_key",)
 
 
