@@ -64,8 +64,13 @@ def engine(session: nox.Session) -> None:
 
 @nox.session
 def house(session: nox.Session) -> None:
-    """Check sizes, headers and words of the files, and that docs/errors.md is up to date."""
+    """Check sizes, headers and names of the files, and that nothing is silenced without a reason."""
     session.run("python", "-m", "tests.checks.house")
+
+
+@nox.session
+def errors(session: nox.Session) -> None:
+    """Check that every error has a code of its own and docs/errors.md is up to date."""
     session.run("python", "-m", "tests.checks.errors_page", "--check")
 
 
@@ -135,6 +140,17 @@ def galaxy_importer(session: nox.Session) -> None:
         session.error("\n".join(complaints))
 
 
+@nox.session(name="execution-environment")
+def execution_environment(session: nox.Session) -> None:
+    """See that ansible-builder finds what the modules need."""
+    _copy_tree()
+    found = session.run("ansible-builder", "introspect", "--sanitize", str(TREE), silent=True)
+    lines = [*_lines("requirements.txt"), *_lines("bindep.txt")]
+    missing = [line for line in lines if line and f"{line}  # from" not in str(found)]
+    if missing:
+        session.error(f"ansible-builder does not find: {', '.join(missing)}")
+
+
 @nox.session
 def sanity(session: nox.Session) -> None:
     """Run ansible-test sanity, without any ignore file."""
@@ -187,6 +203,11 @@ def _copy_tree() -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists() or target.read_bytes() != (ROOT / name).read_bytes():
             shutil.copy2(ROOT / name, target, follow_symlinks=False)
+
+
+def _lines(name: str) -> list[str]:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if not line.startswith("#")]
 
 
 def _tracked(*patterns: str) -> list[str]:
