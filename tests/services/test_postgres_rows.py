@@ -41,6 +41,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._postgres.model i
     Table,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.rights import (
+    Unreadable,
     refuse_unreadable,
     unreadable,
 )
@@ -341,52 +342,53 @@ def test_a_row_larger_than_the_chunk_comes_out_whole(database: Database) -> None
     assert (len(data), rows) == (3 * 5000003, 3)
 
 
+MODEST_ROLE = """
+CREATE ROLE {role} LOGIN;
+CREATE SCHEMA hidden;
+CREATE TABLE hidden.t (a serial);
+CREATE TABLE shown (a int); GRANT SELECT ON shown TO {role};
+CREATE TABLE some_columns (a int, b int); GRANT SELECT (a) ON some_columns TO {role};
+CREATE TABLE parted (a int) PARTITION BY LIST (a);
+CREATE TABLE guarded (a int); GRANT SELECT ON guarded TO {role};
+ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
+SELECT lo_create(101), lo_create(102), lo_create(103);
+GRANT SELECT ON LARGE OBJECT 102 TO {role};
+GRANT SELECT ON LARGE OBJECT 103 TO public;
+"""
+HIDDEN_FROM_IT = [
+    "schema hidden",
+    "table hidden.t",
+    "sequence hidden.t_a_seq",
+    "partitioned table public.parted",
+    "table public.some_columns",
+    "table public.guarded (row security)",
+    "large object 101",
+]
+
+
 @pytest.mark.pg_majors(*ALL_MAJORS)
-def test_all_that_a_role_may_not_read_is_named_at_once(
-    database: Database, pg: PostgresServer
-) -> None:
+def test_all_that_a_role_may_not_read_is_named_at_once(database: Database) -> None:
     role = f"reader_{database.name}"
-    database.execute(
-        f"""
-        CREATE ROLE {role} LOGIN;
-        CREATE SCHEMA hidden;
-        CREATE TABLE hidden.t (a serial);
-        CREATE TABLE shown (a int); GRANT SELECT ON shown TO {role};
-        CREATE TABLE some_columns (a int, b int); GRANT SELECT (a) ON some_columns TO {role};
-        CREATE TABLE parted (a int) PARTITION BY LIST (a);
-        CREATE TABLE guarded (a int); GRANT SELECT ON guarded TO {role};
-        ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
-        SELECT lo_create(101), lo_create(102), lo_create(103);
-        GRANT SELECT ON LARGE OBJECT 102 TO {role};
-        GRANT SELECT ON LARGE OBJECT 103 TO public;
-        """
-    )
+    database.execute(MODEST_ROLE.format(role=role))
+    ((guarded,),) = database.execute("SELECT 'guarded'::regclass::oid::bigint")
     try:
         with dumping(database, user=role) as conn:
             found = unreadable(conn)
-            ((guarded,),) = database.execute("SELECT 'guarded'::regclass::oid::bigint")
             without = unreadable(conn, without_rows=[guarded])
         with dumping(database) as conn:
             assert unreadable(conn) == []
-        assert list(map(str, found)) == [
-            "schema hidden",
-            "table hidden.t",
-            "sequence hidden.t_a_seq",
-            "partitioned table public.parted",
-            "table public.some_columns",
-            "table public.guarded (row security)",
-            "large object 101",
-        ]
-        assert {str(one) for one in found} - {str(one) for one in without} == {
-            "table public.guarded (row security)"
-        }
-        with pytest.raises(RightsMissing, match=r"schema hidden.*large object 101"):
-            refuse_unreadable(found, role=role, dbname=database.name)
-        with pytest.raises(RightsMissing, match="and 50 more"):
-            refuse_unreadable(found[:1] * 70, role=role, dbname=database.name)
-        refuse_unreadable([], role=role, dbname=database.name)
     finally:
         database.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    assert list(map(str, found)) == HIDDEN_FROM_IT
+    assert set(found) - set(without) == {Unreadable("row security", "public.guarded")}
+
+
+def test_a_refusal_names_what_is_hidden() -> None:
+    found = [Unreadable("table", f"public.t{number}") for number in range(70)]
+    with pytest.raises(RightsMissing, match=r"table public\.t0, .* and 50 more") as caught:
+        refuse_unreadable(found, role="me", dbname="db")
+    assert caught.value.details["unreadable"] == 70
+    refuse_unreadable([], role="me", dbname="db")
 
 
 @pytest.mark.pg_majors(14, 15, 16, 17, 18)
