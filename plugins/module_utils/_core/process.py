@@ -141,6 +141,10 @@ class Child:
         said = "; ".join(line for line in list(self._lines)[-5:] if line)
         return f"{self.name} {how}: {said or 'it said nothing'}"
 
+    def stop(self) -> None:
+        """Kill the program without waiting for its end; any thread may, ``on_line`` too."""
+        self._process.kill()
+
     def kill(self) -> None:
         """End the program at once and reap it; nothing happens if it has ended."""
         if self._process.poll() is None:

@@ -156,9 +156,14 @@ def is_own_password(statement: bytes, role: str, text: SessionText) -> bool:
     )
 
 
+def stated_encoding(statement: bytes) -> SessionText | None:
+    """Return the encoding that a statement of a dump sets, or None if it sets none."""
+    found = _ENCODING.search(statement)
+    return SessionText(found[1].decode()) if found else None
+
+
 def _text_of(script: bytes) -> SessionText:
-    found = _ENCODING.search(script)
-    return SessionText(found[1].decode() if found else "UTF8")
+    return stated_encoding(script) or SessionText("UTF8")
 
 
 def _name(raw: bytes, text: SessionText) -> str:
