@@ -39,7 +39,9 @@ $(INSTALLED):
 
 demo: install ## a PostgreSQL backed up, changed, backed up again, restored and proved
 	@python -m tests.testbed install demo
-	@ansible-playbook granary.postgres.demo
+	@programs=$$(python -c 'from tests.testbed.postgres import client_bin; print(client_bin(16))') && \
+	ANSIBLE_CALLBACK_RESULT_FORMAT=yaml ANSIBLE_LOCALHOST_WARNING=false ANSIBLE_INVENTORY_UNPARSED_WARNING=false \
+	ansible-playbook granary.postgres.demo -e demo_bin_dir=$$programs
 
 test: install ## every check and test, matrices sampled; the last line counts
 	@python -m tests.testbed install test
