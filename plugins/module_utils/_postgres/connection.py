@@ -31,9 +31,12 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import psycopg2
-    from psycopg2.extensions import connection as Connection
+    import psycopg2.extensions
 
     from .model import ConnectionSettings
+
+    # The layers above name the type of a connection by this: the driver stays in this package.
+    Connection = psycopg2.extensions.connection
 
 APPLICATION_NAME = "granary"
 _WORDS_LIMIT = 600
