@@ -68,6 +68,6 @@ def test_the_end_of_a_connection_inside_copy_is_recognised(words: str) -> None:
 
 def test_anything_else_is_what_the_caller_says() -> None:
     error = translate(psycopg2.DatabaseError("something odd"), "Reading", otherwise=DumpFailed)
-    assert type(error) is DumpFailed
+    assert isinstance(error, DumpFailed)
     assert isinstance(error, PostgresError)
     assert str(error) == "Reading: something odd."
