@@ -15,6 +15,7 @@ from .._core.redaction import redact
 from .model import check_endpoint
 
 if t.TYPE_CHECKING:
+    from botocore.config import Config
     from mypy_boto3_s3 import S3Client
 
     from .._core.redaction import Secret
@@ -51,7 +52,6 @@ def connect(settings: S3Settings) -> S3Client:
     """
     try:
         import boto3
-        from botocore.config import Config
         from botocore.exceptions import BotoCoreError
     except ImportError as exc:
         raise ConfigError(
@@ -59,19 +59,11 @@ def connect(settings: S3Settings) -> S3Client:
             "install it there."
         ) from exc
     endpoint = endpoint_of(settings)
-    config = Config(
-        connect_timeout=settings.connect_timeout_s,
-        read_timeout=settings.read_timeout_s,
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        # Newer checksums are refused by some S3-like servers; our PUTs carry Content-MD5.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        s3={"addressing_style": "path" if endpoint else "auto"},
-        tcp_keepalive=True,
-    )
+    config = _config(settings, path_style=endpoint is not None)
     try:
-        session = boto3.session.Session(profile_name=settings.profile, region_name=settings.region)
-        return session.client(
+        client = boto3.session.Session(
+            profile_name=settings.profile, region_name=settings.region
+        ).client(
             "s3",
             endpoint_url=endpoint,
             aws_access_key_id=_shown(settings.access_key),
@@ -80,9 +72,43 @@ def connect(settings: S3Settings) -> S3Client:
             verify=settings.ca_bundle,
             config=config,
         )
+        client.meta.events.register("before-call.s3.HeadBucket", _ask_for_the_region_once)
     except (BotoCoreError, ValueError) as exc:
         said = redact(str(exc), *secrets_of(settings))
         raise ConfigError(f"The S3 options cannot be used: {said}") from exc
+    return client
+
+
+def _config(settings: S3Settings, *, path_style: bool) -> Config:
+    import botocore
+    from botocore.config import Config
+
+    try:
+        return Config(
+            connect_timeout=settings.connect_timeout_s,
+            read_timeout=settings.read_timeout_s,
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            # Newer checksums are refused by some S3-like servers; our PUTs carry Content-MD5.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path" if path_style else "auto"},
+            tcp_keepalive=True,
+        )
+    except TypeError as exc:
+        raise ConfigError(
+            f"boto3 and botocore {botocore.__version__} of {sys.executable} are too old for us "
+            f"({exc}); install boto3 1.36 or newer there."
+        ) from exc
+
+
+def _ask_for_the_region_once(params: dict[str, t.Any], **dummy: object) -> None:
+    """Keep botocore from asking for ever where a server redirects everything (http to https).
+
+    On a redirect it asks by HeadBucket for the bucket's region; when that is redirected too, it
+    asks again, until Python's stack ends (seen with botocore 1.44). Here it is told that this
+    question has been redirected already.
+    """
+    params.get("context", {}).get("s3_redirect", {})["redirected"] = True
 
 
 def _shown(secret: Secret | None) -> str | None:

@@ -157,7 +157,7 @@ def _from_answer(exc: ClientError, call: Call) -> GranaryError:
     said = f"{code}: {error.get('Message') or 'no message'}"
     if code.isdigit() or not code:
         if not call.silent:
-            return _from_stranger(call, status)
+            return _from_stranger(exc, call, status)
         said = f"HTTP status {status}"
     if status in _GATEWAY_STATUS:
         return _no_answer(call, said)
@@ -176,8 +176,16 @@ def _judge(code: str, status: int) -> tuple[type[GranaryError], str]:
     return StorageError, ""
 
 
-def _from_stranger(call: Call, status: int) -> GranaryError:
+def _from_stranger(exc: ClientError, call: Call, status: int) -> GranaryError:
     """Judge an answer without an S3 error in it: from a proxy, or another kind of server."""
+    headers = exc.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    if "location" in headers:
+        return ConfigError(
+            call.sentence(
+                f"the endpoint redirects to {headers['location']}",
+                "set the endpoint to where the store really is",
+            )
+        )
     if status in _GATEWAY_STATUS:
         return _no_answer(call, f"a gateway answered with HTTP status {status}")
     kind, advice = _judge("", status)
@@ -223,7 +231,8 @@ def _from_silence(exc: Exception, call: Call) -> GranaryError:
 def _no_answer(call: Call, why: str) -> StorageError:
     if call.changes:
         return OutcomeUnknown(call.sentence(f"{why}, so it may have happened or may still happen"))
-    return StorageUnavailable(call.sentence(why, "look after the store, then run it again"))
+    advice = "look after the store, and whether it wants http or https, then run it again"
+    return StorageUnavailable(call.sentence(why, advice))
 
 
 def _innermost_words(exc: BaseException) -> str:

@@ -22,8 +22,8 @@ import threading
 import typing as t
 
 from .._core.errors import (
-    AccessDenied,
     ConfigError,
+    GranaryError,
     ObjectMissing,
     ObjectTooShort,
     StorageError,
@@ -139,7 +139,9 @@ class S3Requests:
             try:
                 with translated(silent):
                     answer = self._client().head_object(Bucket=self._bucket, Key=key)
-            except (ObjectMissing, AccessDenied):
+            except GranaryError as exc:
+                if exc.retryable:
+                    raise
                 self._get_range_once(call, key, 0, 1)
                 raise StorageUnavailable(
                     call.sentence("HEAD and GET do not agree", "look after the store")
