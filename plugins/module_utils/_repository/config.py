@@ -15,11 +15,18 @@ import json
 import secrets
 import typing as t
 
-from .._core.errors import ConfigError, ObjectMissing, RepositoryDamaged, RepositoryMissing
+from .._core.errors import (
+    ConfigError,
+    ObjectMissing,
+    RepositoryDamaged,
+    RepositoryMissing,
+    WrongPassword,
+)
 from . import crypto
 from .keys import find_master_keys
 from .model import ID_BYTES, MAX_VERSION, MIN_VERSION
 from .polynomial import random_polynomial
+from .unpacked import list_ids
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,18 +109,23 @@ def open_config(backend: Backend, passwords: Sequence[Secret]) -> tuple[Config, 
     Raises ``RepositoryMissing``, ``WrongPassword``, ``RepositoryDamaged``, ``ConfigError``.
     """
     sealed = _read_sealed(backend)
-    refused: RepositoryDamaged | None = None
-    for dummy, key in find_master_keys(backend, passwords):
+    useless = set()
+    for key_id, key in find_master_keys(backend, passwords):
         try:
             return decode_config(key, sealed, location=backend.location), key
-        except RepositoryDamaged as exc:
-            # The key file may be what an interrupted creation left; another one may be the right
-            # one.
-            refused = exc
+        except RepositoryDamaged:
+            # It may be what an interrupted creation left, and another one the right one.
+            useless.add(key_id)
+    if set(list_ids(backend, "keys")) - useless:
+        raise WrongPassword(
+            f"The password opens only a key of the repository in {backend.location} that does not "
+            "open its config, as an interrupted creation leaves it; give the password that the "
+            "repository was made with."
+        )
     raise RepositoryDamaged(
         f"The password opens a key of the repository in {backend.location}, which does not open "
         "its config; bring back config and keys from one copy."
-    ) from refused
+    )
 
 
 def _read_sealed(backend: Backend) -> bytes:
