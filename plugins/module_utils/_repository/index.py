@@ -30,6 +30,7 @@ _RECORD = struct.Struct(ENTRY.format + "I")
 _STARTS = 1 << 16
 _BOUNDS = struct.Struct("<II")
 _BUCKETS = 256
+_FIRST_BUCKET_BYTES = 1 << 14
 
 
 class Index:
@@ -96,21 +97,51 @@ class Index:
             low += 1
 
 
+class _Bucket:
+    """The records whose ids begin with one byte, in a map of their own.
+
+    A map goes back to the system as a whole; 48 MB in bytearrays left as much behind on the heap.
+    """
+
+    def __init__(self) -> None:
+        self._map: mmap.mmap | None = None
+
+    def write(self, record: bytes) -> None:
+        if self._map is None:
+            # Private, because a shared map that grows has nothing behind its new pages (SIGBUS).
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+            self._map = mmap.mmap(-1, _FIRST_BUCKET_BYTES, flags=flags)
+        if self._map.tell() + len(record) > len(self._map):
+            self._map.resize(2 * len(self._map))
+        self._map.write(record)
+
+    def __len__(self) -> int:
+        """Return the bytes written."""
+        return 0 if self._map is None else self._map.tell()
+
+    def sort(self) -> bytes:
+        """Return the records in order, each once."""
+        if self._map is None:
+            return b""
+        size = _RECORD.size
+        raw = self._map[: self._map.tell()]
+        return b"".join(sorted({raw[at : at + size] for at in range(0, len(raw), size)}))
+
+    def close(self) -> None:
+        if self._map is not None:
+            self._map.close()
+
+
 class IndexBuilder:
     """Collects records in any order, then makes the index of them."""
 
     def __init__(self) -> None:
-        self._buckets: list[bytes | bytearray] = [bytearray() for dummy in range(_BUCKETS)]
+        self._buckets = [_Bucket() for dummy in range(_BUCKETS)]
         self._packs: dict[bytes, int] = {}
 
     def has_pack(self, pack_id: bytes) -> bool:
         """Tell whether blobs of the pack were added."""
         return pack_id in self._packs
-
-    @property
-    def packs(self) -> frozenset[bytes]:
-        """The packs of which blobs were added."""
-        return frozenset(self._packs)
 
     def add(self, pack_id: bytes, blobs: list[tuple[BlobKind, bytes]]) -> None:
         """Add blobs of a pack, each as ``ENTRY``; adding the same again changes nothing."""
@@ -118,30 +149,25 @@ class IndexBuilder:
         words = [_PACK_WORD.pack(number | kind << _KIND_SHIFT) for kind in BlobKind]
         buckets = self._buckets
         for kind, entry in blobs:
-            buckets[entry[0]] += entry + words[kind]
+            buckets[entry[0]].write(entry + words[kind])
 
     def build(self) -> Index:
-        """Sort and return the index; the builder is empty afterwards."""
+        """Sort and return the index; the builder is not to be used afterwards."""
         size = _RECORD.size
-        total = 0
-        for first, bucket in enumerate(self._buckets):
-            raw = bytes(bucket)
-            records = sorted({raw[at : at + size] for at in range(0, len(raw), size)})
-            self._buckets[first] = b"".join(records)
-            total += len(records)
+        total = sum(len(bucket) for bucket in self._buckets) // size
         head = 4 * (_STARTS + 1)
         memory = mmap.mmap(-1, head + total * size + ID_BYTES * len(self._packs))
         at = head
         for first, bucket in enumerate(self._buckets):
-            self._write_starts(memory, first, (at - head) // size, bytes(bucket[1::size]))
-            memory[at : at + len(bucket)] = bytes(bucket)
-            at += len(bucket)
-            self._buckets[first] = bytearray()
-        _PACK_WORD.pack_into(memory, 4 * _STARTS, total)
-        memory[at:] = b"".join(self._packs)
-        index = Index(memory, total, len(self._packs))
-        self._packs = {}
-        return index
+            records = bucket.sort()
+            bucket.close()
+            self._write_starts(memory, first, (at - head) // size, records[1::size])
+            memory[at : at + len(records)] = records
+            at += len(records)
+        blobs = (at - head) // size
+        _PACK_WORD.pack_into(memory, 4 * _STARTS, blobs)
+        memory[at : at + ID_BYTES * len(self._packs)] = b"".join(self._packs)
+        return Index(memory, blobs, len(self._packs))
 
     @staticmethod
     def _write_starts(memory: mmap.mmap, first: int, before: int, seconds: bytes) -> None:
