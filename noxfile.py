@@ -64,7 +64,7 @@ def engine(session: nox.Session) -> None:
 
 @nox.session
 def house(session: nox.Session) -> None:
-    """Check sizes, headers and names of the files, and that nothing is silenced without a reason."""
+    """Check sizes, headers and names of the files; nothing is silenced without a reason."""
     session.run("python", "-m", "tests.checks.house")
 
 
