@@ -100,13 +100,17 @@ def changelog(session: nox.Session) -> None:
 @nox.session(name="yaml")
 def yaml_files(session: nox.Session) -> None:
     """Check the YAML files."""
-    session.run("yamllint", "--strict", *_tracked("*.yml", "*.yaml", ".yamllint", ".ansible-lint"))
+    _copy_tree()
+    with session.chdir(COLLECTION):
+        session.run("yamllint", "--strict", ".")
 
 
 @nox.session
 def spelling(session: nox.Session) -> None:
     """Check the spelling."""
-    session.run("codespell", *_tracked())
+    _copy_tree()
+    with session.chdir(COLLECTION):
+        session.run("codespell")
 
 
 @nox.session(name="ansible-lint")
@@ -210,7 +214,7 @@ def _lines(name: str) -> list[str]:
     return [line for line in text.splitlines() if not line.startswith("#")]
 
 
-def _tracked(*patterns: str) -> list[str]:
-    command = ["git", "ls-files", "-z", "--", *patterns]
+def _tracked() -> list[str]:
+    command = ["git", "ls-files", "-z"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return [name for name in listed.split("\0") if name and (ROOT / name).exists()]
