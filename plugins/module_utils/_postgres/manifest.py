@@ -157,7 +157,8 @@ class DatabaseEntry:
     ``archive_version`` is that of both archives, such as (1, 14): it decides which pg_restore can
     read them. ``roles`` own something or were granted something in it; ``tablespaces`` hold
     something of it (pg_default and pg_global not named). ``excluded`` lists the tables whose rows
-    were left out on the user's wish.
+    were left out on the user's wish, ``excluded_keys`` the dump ids in schema.dump of the foreign
+    keys that point to one of them (and of comments on such keys).
     """
 
     definition: DatabaseDefinition
@@ -167,6 +168,7 @@ class DatabaseEntry:
     archive_version: tuple[int, ...]
     tables: tuple[TableEntry, ...]
     excluded: tuple[TableName, ...] = ()
+    excluded_keys: tuple[int, ...] = ()
     extensions: tuple[ExtensionEntry, ...] = ()
     roles: tuple[str, ...] = ()
     tablespaces: tuple[str, ...] = ()
