@@ -43,6 +43,7 @@ if t.TYPE_CHECKING:
 
 # Besides the workers': the coordinator's, two of pg_dump, one that looks who waits for us.
 RESERVED_CONNECTIONS = 4
+MAINTENANCE_DATABASE = "postgres"
 _PROBLEMS_SHOWN = 100
 
 
@@ -114,7 +115,7 @@ def survey_server(request: BackupRequest, *, events: Events) -> Survey:
     Raises ``ServerUnsupported``, ``ProgramMissing``, ``DatabaseMissing``, ``ConfigError``, or
     ``RightsMissing`` with all that the role may not read in any of the databases.
     """
-    with contextlib.closing(connect(request.connection)) as conn:
+    with contextlib.closing(connect_server(request.connection)) as conn:
         server = check_server(request, conn)
         databases = choose_databases(list_databases(conn), request.databases)
         global_contents = read_globals(conn)
@@ -151,6 +152,11 @@ def plan_databases(
         )
         for database in survey.databases
     )
+
+
+def connect_server(settings: ConnectionSettings) -> Connection:
+    """Connect for what concerns the whole server; the caller closes the connection."""
+    return connect(settings, settings.dbname or MAINTENANCE_DATABASE)
 
 
 def check_server(request: BackupRequest, conn: Connection) -> ServerFacts:

@@ -17,12 +17,11 @@ import typing as t
 
 from .._core.errors import DatabaseMissing, DumpFailed, ProgramError, RestoreFailed
 from .._postgres.catalog import list_databases
-from .._postgres.connection import connect
 from .._postgres.dump_programs import dump_warnings, plain_dump
 from .._postgres.plain_stream import TAIL_BYTES, check_trailer
 from .._postgres.programs import find_program
 from .._repository.model import Compression
-from .backup_plan import check_server
+from .backup_plan import check_server, connect_server
 from .collector import file_content
 from .requests import PLAIN_PATH
 from .streams import READ_BYTES, open_sink
@@ -54,7 +53,7 @@ def survey_plain(request: BackupRequest) -> PlainSurvey:
     Raises ``ServerUnsupported``, ``DatabaseMissing``, ``ProgramMissing``.
     """
     database = request.databases[0] if request.databases else None
-    with contextlib.closing(connect(request.connection)) as conn:
+    with contextlib.closing(connect_server(request.connection)) as conn:
         server = check_server(request, conn)
         found = list_databases(conn)
     if database is not None and database not in {one.name for one in found}:
@@ -121,8 +120,8 @@ class PlainBackup:
             check_trailer(head, tail)
         except RestoreFailed as exc:
             raise DumpFailed(
-                f"The script of {child.name} could not be restored, although the program ended with "
-                f"status 0: {exc.message}"
+                f"The script of {child.name} could not be restored, although the program ended "
+                f"with status 0: {exc.message}"
             ) from exc
         return sink.finish()
 

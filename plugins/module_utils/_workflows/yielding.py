@@ -10,8 +10,9 @@ import contextlib
 import typing as t
 
 from .._core.errors import BackupYielded
-from .._postgres.connection import APPLICATION_NAME, connect
+from .._postgres.connection import APPLICATION_NAME
 from .._postgres.lock_queue import LockQueue
+from .backup_plan import connect_server
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ def yield_watch(
     if seconds is None:
         yield
         return
-    with contextlib.closing(connect(connection)) as conn:
+    with contextlib.closing(connect_server(connection)) as conn:
         queue = LockQueue(conn, APPLICATION_NAME)
 
         def look() -> None:
