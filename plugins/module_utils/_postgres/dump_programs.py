@@ -16,7 +16,7 @@ import os
 import re
 import typing as t
 
-from .._core.errors import ConfigError, ProgramError
+from .._core.errors import ConfigError
 from .._core.process import DEVNULL, PIPE, Child
 from .connection import program_environment
 from .quoting import SessionText, program_dbname
@@ -30,7 +30,7 @@ if t.TYPE_CHECKING:
 # execve(2): arguments and environment together may take a quarter of the stack's limit. The rest is
 # for the environment and the pointers.
 _ARGUMENTS_BYTES = os.sysconf("SC_ARG_MAX") // 2
-_FILTER_SINCE = 17
+FILTER_SINCE = 17
 _NO_STATISTICS_SINCE = 18
 
 # Switches that would take the stream away from us, change its form, or connect elsewhere.
@@ -91,10 +91,10 @@ def data_dump(target: DumpTarget, without_rows: Collection[tuple[str, str]]) -> 
             target,
             ["--section=data", *(os.fsdecode(argument + pattern) for pattern in patterns)],
         )
-    if target.program.major < _FILTER_SINCE:
+    if target.program.major < FILTER_SINCE:
         raise ConfigError(
             f"{len(patterns):,} tables are too many to be named to pg_dump {target.program.major}: "
-            f"install the client programs of PostgreSQL {_FILTER_SINCE} or newer, or raise "
+            f"install the client programs of PostgreSQL {FILTER_SINCE} or newer, or raise "
             "segment_threshold so that fewer tables are taken over."
         )
     return _start_filtered(target, patterns)
@@ -172,7 +172,7 @@ def _start(target: DumpTarget, arguments: Sequence[str], stdin: int = DEVNULL) -
 
 
 def _start_filtered(target: DumpTarget, patterns: Sequence[bytes]) -> Child:
-    # The filter's lines lose a carriage return before a line feed, even inside quotes.
+    # A filter loses the carriage returns inside quotes.
     if any(b"\r" in pattern for pattern in patterns):
         raise ConfigError(
             "The name of a table that is to be taken over holds a carriage return, and "
@@ -182,11 +182,12 @@ def _start_filtered(target: DumpTarget, patterns: Sequence[bytes]) -> Child:
     try:
         with child.stdin as stream:
             for pattern in patterns:
-                stream.write(b"exclude table_data " + pattern + b"\n")
-    except BrokenPipeError as exc:
-        child.kill()
-        child.wait()
-        raise ProgramError("pg_dump ended before it had read which tables to leave out.") from exc
+                # filter.c: a backslash escapes itself and `n` inside quotes.
+                quoted = pattern.replace(b"\\", b"\\\\").replace(b"\n", b"\\n")
+                stream.write(b"exclude table_data " + quoted + b"\n")
+    except BrokenPipeError:
+        # It has ended, and says why to whoever waits for it.
+        return child
     return child
 
 
