@@ -194,6 +194,22 @@ def test_s3_servers_store_and_ask_who_it_is(kind: str, request: pytest.FixtureRe
         wrong.list_keys()
 
 
+@pytest.mark.slow
+def test_ceph_keeps_conditional_writes_and_its_data_over_a_restart(
+    ceph_s3_server: S3Server, ceph_s3_bucket: Bucket
+) -> None:
+    bucket = ceph_s3_bucket
+    bucket.client().put_object(Bucket=bucket.name, Key="config", Body=b"first")
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        bucket.client().put_object(
+            Bucket=bucket.name, Key="config", Body=b"second", IfNoneMatch="*"
+        )
+    ceph_s3_server.kill()
+    assert not answers(ceph_s3_server.port)
+    ceph_s3_server.start()
+    assert bucket.list_keys() == ["config"]
+
+
 def test_one_server_keeps_conditional_writes_and_the_other_ignores_them(
     s3_bucket: Bucket, careless_s3_bucket: Bucket
 ) -> None:

@@ -30,9 +30,11 @@ exec "$root/{loader}" --argv0 "$0" --library-path "$root/usr/lib/x86_64-linux-gn
 
 
 def install(entry: dict[str, t.Any], into: Path) -> None:
-    """Unpack the packages of `entry` to `into`/root, with its programs in `into`/bin."""
+    """Unpack the packages of `entry` to `into`/root, with its programs, if named, in `into`/bin."""
     root = into / "root"
     unpack(entry["origins"], root)
+    if "programs" not in entry:
+        return
     folder = Path(entry["programs"])
     (into / "bin").mkdir()
     for program in sorted((root / folder).iterdir()):

@@ -152,6 +152,7 @@ def _check(wanted: Component, folder: Path) -> str:
     env = {}
     if wanted.entry["kind"] == "locale":
         env = {"LOCPATH": str(folder), "LC_ALL": wanted.entry["locales"][0]}
+    arguments = [argument.replace("{folder}", str(folder)) for argument in arguments]
     said = run([folder / program, *arguments], doing=f"checking {wanted.name}", env=env)
     if wanted.entry["expect"] not in said:
         raise TestBedError(f"{program} says {said.strip()!r}, not {wanted.entry['expect']!r}")
