@@ -17,14 +17,7 @@ import pytest
 # ansible-test runs the unit tests with its own settings, without the checkout on the path.
 sys.path[:0] = [str(Path(__file__).parent.parent)]
 
-pytest_plugins = [
-    "tests.fix_postgres",
-    "tests.fix_proxy",
-    "tests.fix_repository",
-    "tests.fix_restic",
-    "tests.fix_s3",
-    "tests.fix_sample",
-]
+pytest_plugins = sorted(f"tests.{path.stem}" for path in Path(__file__).parent.glob("fix_*.py"))
 pytest.register_assert_rewrite(*pytest_plugins)  # before one of them imports another
 
 
