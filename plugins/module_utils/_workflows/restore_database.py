@@ -170,7 +170,7 @@ def _keys_into_excluded(
         return frozenset()
     with archive.open("rb") as file:
         toc = read_toc(file.read)
-    keys = keys_into_excluded(toc, database.excluded)
+    keys = keys_into_excluded(toc, _without_rows(database))
     if keys:
         names = ", ".join(sorted(f"{key.namespace}.{key.tag}" for key in keys))
         context.events.warn(
@@ -178,6 +178,17 @@ def _keys_into_excluded(
             f"backed up: foreign keys {names}."
         )
     return with_what_hangs_on(toc, keys)
+
+
+def _without_rows(database: DatabaseEntry) -> set[tuple[str, str]]:
+    """Return the tables that were excluded, and the partition roots that lack rows by that."""
+    excluded = {(table.schema, table.name) for table in database.excluded}
+    roots = {
+        (table.root.schema, table.root.name)
+        for table in database.tables
+        if table.root and (table.schema, table.name) in excluded
+    }
+    return excluded | roots
 
 
 def _warn(context: RestoreContext, warnings: Iterable[str]) -> None:

@@ -48,24 +48,25 @@ TableKey = tuple[str, str]
 class TablesPlan:
     """The restore of some tables.
 
-    ``whole`` is the plan of those that keep their names, ``renamed`` are the others, ``schemas``
+    ``database`` is the plan of those that keep their names, ``renamed`` are the others, ``schemas``
     are made first.
     """
 
-    whole: RestorePlan
+    database: DatabasePlan
     renamed: tuple[RenamedTable, ...]
     schemas: tuple[str, ...]
     keys_left_out: tuple[str, ...]
 
     @property
-    def database(self) -> DatabasePlan:
-        """The one database."""
-        return self.whole.databases[0]
+    def _whole(self) -> RestorePlan:
+        return RestorePlan(
+            databases=(self.database,), globals=False, missing_roles=(), missing_tablespaces=()
+        )
 
     def to_return(self) -> dict[str, Plain]:
         """Return it in plain types."""
         return {
-            **self.whole.to_return(),
+            **self._whole.to_return(),
             "renamed_tables": [table.to_return() for table in self.renamed],
             "new_schemas": list(self.schemas),
             "foreign_keys_left_out": list(self.keys_left_out),
@@ -73,7 +74,7 @@ class TablesPlan:
 
     def stats(self) -> Stats:
         """Return what the restore loads, in numbers."""
-        stats = self.whole.stats()
+        stats = self._whole.stats()
         tables = [entry for table in self.renamed for entry in table.entries]
         return dataclasses.replace(
             stats,
@@ -108,18 +109,17 @@ def plan_tables(
         tables=tuple(one for one in database.tables if (one.schema, one.name) in tables),
     )
     if request.into is None:
-        whole = plan_restore(request, _only(manifest, selected), target, is_empty)
-        plan = dataclasses.replace(whole.databases[0], selection=selection)
+        alone = dataclasses.replace(manifest, databases=(selected,))
+        # Globals belong to whole databases: roles that are missing are refused here.
+        own = dataclasses.replace(request, globals=False)
+        plan = plan_restore(own, alone, target, is_empty).databases[0]
         schemas: tuple[str, ...] = ()
     else:
-        plan = DatabasePlan(
-            source=selected, target=request.into, action="into", selection=selection
-        )
+        plan = DatabasePlan(source=selected, target=request.into, action="into")
         new_names = tables | {table.target for table in renamed}
         schemas = _room_in(request.connection, request.into, target, new_names)
-        whole = RestorePlan(databases=(), globals=False, missing_roles=(), missing_tablespaces=())
     return TablesPlan(
-        whole=dataclasses.replace(whole, databases=(plan,), globals=False),
+        database=dataclasses.replace(plan, selection=selection),
         renamed=renamed,
         schemas=schemas,
         keys_left_out=selection.keys_left_out,
@@ -134,10 +134,6 @@ def _the_database(request: RestoreRequest, manifest: Manifest) -> DatabaseEntry:
             "tables are in."
         )
     return selected[0]
-
-
-def _only(manifest: Manifest, database: DatabaseEntry) -> Manifest:
-    return dataclasses.replace(manifest, databases=(database,))
 
 
 def _find_tables(
