@@ -18,7 +18,11 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.granary.postgres.plugins.module_utils._core.redaction import Secret
-from ansible_collections.granary.postgres.plugins.module_utils._postgres import layout, manifest
+from ansible_collections.granary.postgres.plugins.module_utils._postgres import (
+    database_definition,
+    layout,
+    manifest,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.by_hand import (
     restore_md,
     restore_sh,
@@ -28,9 +32,6 @@ from ansible_collections.granary.postgres.plugins.module_utils._postgres.connect
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.copying import (
     copy_out,
     count_rows,
-)
-from ansible_collections.granary.postgres.plugins.module_utils._postgres.database_definition import (  # noqa: E501 - the module's name
-    read_definition,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.dump_programs import (
     DumpTarget,
@@ -43,6 +44,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._postgres.model i
     Table,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.programs import (
+    Program,
     find_program,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.session import (
@@ -134,6 +136,31 @@ def write_snapshot(server: PostgresServer, folder: Path) -> manifest.Manifest:
     settings = settings_of(server)
     bin_dir = str(client_bin(client_major_for(server.major)))
     dumper = find_program("pg_dump", at_least_major=server.major, bin_dir=bin_dir)
+    entry = write_database(settings, folder, dumper)
+    all_program = find_program("pg_dumpall", at_least_major=server.major, bin_dir=bin_dir)
+    with globals_dump(all_program, settings, role_passwords=True) as child:
+        write(folder, layout.GLOBALS, child.stdout.read())
+        child.wait()
+    whole = manifest.Manifest(
+        program="granary",
+        server=manifest.ServerEntry(
+            version=str(server.major),
+            version_num=server.major * 10000,
+            system_identifier=None,
+            lsn="0/0",
+            in_recovery=False,
+        ),
+        settings=manifest.Settings(segment_threshold=0, dump_program=f"pg_dump {dumper.version}"),
+        globals=None,
+        databases=(entry,),
+    )
+    write(folder, layout.RESTORE_SH, restore_sh(whole).encode("utf-8", "surrogateescape"))
+    return whole
+
+
+def write_database(
+    settings: ConnectionSettings, folder: Path, dumper: Program
+) -> manifest.DatabaseEntry:
     with contextlib.closing(connect(settings, NAME)) as conn:
         prepare_dump_session(conn)
         execute(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -159,33 +186,14 @@ def write_snapshot(server: PostgresServer, folder: Path) -> manifest.Manifest:
             half = data.index(b"\n", len(data) // 2) + 1
             for number, part in enumerate((data[:half], data[half:])):
                 write(folder, layout.table_file(NAME, *table.key, number), bytes(part))
-        entry = manifest.DatabaseEntry(
-            definition=read_definition(conn, NAME),
+        return manifest.DatabaseEntry(
+            definition=database_definition.read_definition(conn, NAME),
             lsn="0/0",
             schema_dump=EMPTY,
             data_dump=EMPTY,
             archive_version=(1, 14),
             tables=tuple(table_entry(conn, table, table in large) for table in tables),
         )
-    all_program = find_program("pg_dumpall", at_least_major=server.major, bin_dir=bin_dir)
-    with globals_dump(all_program, settings, role_passwords=True) as child:
-        write(folder, layout.GLOBALS, child.stdout.read())
-        child.wait()
-    whole = manifest.Manifest(
-        program="granary",
-        server=manifest.ServerEntry(
-            version=str(server.major),
-            version_num=server.major * 10000,
-            system_identifier=None,
-            lsn="0/0",
-            in_recovery=False,
-        ),
-        settings=manifest.Settings(segment_threshold=0, dump_program=f"pg_dump {dumper.version}"),
-        globals=None,
-        databases=(entry,),
-    )
-    write(folder, layout.RESTORE_SH, restore_sh(whole).encode("utf-8", "surrogateescape"))
-    return whole
 
 
 def table_entry(conn: t.Any, table: Table, taken_over: bool) -> manifest.TableEntry:
@@ -236,7 +244,9 @@ def test_a_new_server_becomes_equal(snapshot: Snapshot, private_postgres: Postgr
         contextlib.closing(connect(settings_of(server))) as here,
         contextlib.closing(connect(settings_of(snapshot.server))) as there,
     ):
-        assert read_definition(here, NAME) == read_definition(there, NAME)
+        assert database_definition.read_definition(
+            here, NAME
+        ) == database_definition.read_definition(there, NAME)
     # The password of the connecting role is what it was: the server still lets us in.
     assert server.execute("SELECT rolname FROM pg_roles WHERE rolname = 'al ice'")
     assert not Path("/tmp/granary-injected").exists()

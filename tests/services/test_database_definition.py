@@ -19,13 +19,8 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
     ServerUnsupported,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._core.redaction import Secret
+from ansible_collections.granary.postgres.plugins.module_utils._postgres import database_definition
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.connection import connect
-from ansible_collections.granary.postgres.plugins.module_utils._postgres.database_definition import (  # noqa: E501 - the module's name
-    create_statements,
-    early_statements,
-    finish_statements,
-    read_definition,
-)
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.manifest import (
     DatabaseDefinition,
 )
@@ -75,9 +70,11 @@ def conn(server: PostgresServer) -> Iterator[Connection]:
 def remake(conn: Connection, definition: DatabaseDefinition, name: str, **flags: bool) -> None:
     text = session_text(conn)
     major = conn.info.server_version // 10000
-    for statement in create_statements(definition, name, major, text=text, **flags):
+    for statement in database_definition.create_statements(
+        definition, name, major, text=text, **flags
+    ):
         execute(conn, statement)
-    for statement in finish_statements(definition, name, text=text):
+    for statement in database_definition.finish_statements(definition, name, text=text):
         execute(conn, statement)
 
 
@@ -116,11 +113,14 @@ def test_everything_that_a_database_has(server: PostgresServer, conn: Connection
         f"ALTER DATABASE {name} SET granary.restoring TO 'a mark'",
     ):
         server.execute(sql)
-    definition = read_definition(conn, NAME)
+    definition = database_definition.read_definition(conn, NAME)
     assert definition.encoding == "LATIN1"
     assert "granary.restoring" not in {setting.name for setting in definition.settings}
     remake(conn, definition, "copy")
-    assert dataclasses.replace(read_definition(conn, "copy"), name=NAME) == definition
+    assert (
+        dataclasses.replace(database_definition.read_definition(conn, "copy"), name=NAME)
+        == definition
+    )
     server.execute(f"ALTER DATABASE {name} RESET granary.restoring")
     assert described(server, "copy") == described(server, NAME)
     drop(server, NAME, "copy")
@@ -133,10 +133,12 @@ def test_what_could_hinder_the_load_comes_last(
     server.execute(f"ALTER DATABASE {quoted(name)} SET work_mem TO '64MB'")
     server.execute(f"ALTER DATABASE {quoted(name)} SET default_transaction_read_only TO on")
     server.execute(f"ALTER DATABASE {quoted(name)} CONNECTION LIMIT 0")
-    definition = read_definition(conn, name)
+    definition = database_definition.read_definition(conn, name)
     text = session_text(conn)
-    early = b"\n".join(early_statements(definition, "x", text, no_privileges=False))
-    late = b"\n".join(finish_statements(definition, "x", text=text))
+    early = b"\n".join(
+        database_definition.early_statements(definition, "x", text, no_privileges=False)
+    )
+    late = b"\n".join(database_definition.finish_statements(definition, "x", text=text))
     assert b"work_mem" in early
     assert b"read_only" not in early
     assert b"read_only" in late
@@ -146,10 +148,10 @@ def test_what_could_hinder_the_load_comes_last(
 def test_a_database_closed_to_connections(server: PostgresServer, conn: Connection) -> None:
     drop(server, "closed", "copy")
     server.execute("CREATE DATABASE closed ALLOW_CONNECTIONS false")
-    definition = read_definition(conn, "closed")
+    definition = database_definition.read_definition(conn, "closed")
     assert not definition.allow_connections
     remake(conn, definition, "copy")
-    assert not read_definition(conn, "copy").allow_connections
+    assert not database_definition.read_definition(conn, "copy").allow_connections
     drop(server, "closed", "copy")
 
 
@@ -159,9 +161,11 @@ def test_owner_rights_and_tablespace_are_left_out_when_asked(
     drop(server, "hers", "copy")
     server.execute('CREATE DATABASE hers OWNER "al ice"')
     server.execute("GRANT CREATE ON DATABASE hers TO bob")
-    definition = dataclasses.replace(read_definition(conn, "hers"), tablespace="not there")
+    definition = dataclasses.replace(
+        database_definition.read_definition(conn, "hers"), tablespace="not there"
+    )
     remake(conn, definition, "copy", no_owner=True, no_privileges=True, no_tablespaces=True)
-    copy = read_definition(conn, "copy")
+    copy = database_definition.read_definition(conn, "copy")
     assert (copy.owner, copy.acl, copy.tablespace) == (server.user, None, "pg_default")
     drop(server, "hers", "copy")
 
@@ -177,15 +181,18 @@ def test_locale_providers(server: PostgresServer, conn: Connection, provider: st
     elif server.major >= 17:
         clauses += "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'"
     server.execute(f"CREATE DATABASE other {clauses}")
-    definition = read_definition(conn, "other")
+    definition = database_definition.read_definition(conn, "other")
     if provider == "icu":
         assert (definition.locale_provider, definition.locale) == ("icu", "de")
         assert definition.icu_rules == ("&a < g" if server.major >= 16 else None)
     remake(conn, definition, "copy")
-    assert dataclasses.replace(read_definition(conn, "copy"), name="other") == definition
+    assert (
+        dataclasses.replace(database_definition.read_definition(conn, "copy"), name="other")
+        == definition
+    )
     assert described(server, "copy") == described(server, "other")
     with pytest.raises(ServerUnsupported, match="locale provider"):
-        create_statements(
+        database_definition.create_statements(
             dataclasses.replace(definition, locale_provider="unheard of"),
             "copy",
             server.major,
@@ -193,10 +200,10 @@ def test_locale_providers(server: PostgresServer, conn: Connection, provider: st
         )
     if definition.locale_provider == "icu":
         with pytest.raises(ServerUnsupported, match="locale provider icu"):
-            create_statements(definition, "copy", 14, text=session_text(conn))
+            database_definition.create_statements(definition, "copy", 14, text=session_text(conn))
     drop(server, "other", "copy")
 
 
 def test_a_database_that_is_not_there(conn: Connection) -> None:
     with pytest.raises(DatabaseMissing, match="'nothing' does not exist"):
-        read_definition(conn, "nothing")
+        database_definition.read_definition(conn, "nothing")

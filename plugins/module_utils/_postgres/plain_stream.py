@@ -55,6 +55,16 @@ _UNDEFINED_OBJECT = "42704"
 # Object in use, undefined object, undefined database.
 _DROP_CODES = {"55006", _UNDEFINED_OBJECT, "3D000"}
 _TRANSACTION_TIMEOUT_SINCE = 17
+# The statement of an error is said after it, which tells what was tried.
+_SWITCHES = (
+    "--no-psqlrc",
+    "--quiet",
+    "--no-password",
+    "--echo-errors",
+    "--set=VERBOSITY=verbose",
+    "--set=SHOW_CONTEXT=never",
+    "--file=-",
+)
 
 
 class PlainKind(enum.Enum):
@@ -110,17 +120,7 @@ def load_plain(
     if kind is PlainKind.CLUSTER:
         blocks = without_own_password(blocks, role)
     judge = _Judge(forgive_transaction_timeout=server_major < _TRANSACTION_TIMEOUT_SINCE)
-    argv = [
-        program.path,
-        "--no-psqlrc",
-        "--quiet",
-        "--no-password",
-        "--echo-errors",
-        "--set=VERBOSITY=verbose",
-        "--set=SHOW_CONTEXT=never",
-        "--file=-",
-        f"--dbname={program_argument(program_dbname(database))}",
-    ]
+    argv = [program.path, *_SWITCHES, f"--dbname={program_argument(program_dbname(database))}"]
     with start(argv, settings, watch=judge.line) as child:
         judge.watch(child)
         feed(child, blocks)

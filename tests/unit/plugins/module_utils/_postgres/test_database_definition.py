@@ -6,9 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.granary.postgres.plugins.module_utils._postgres.database_definition import (
-    split_list,
-)
+from ansible_collections.granary.postgres.plugins.module_utils._postgres import database_definition
 
 
 @pytest.mark.parametrize(
@@ -24,4 +22,4 @@ from ansible_collections.granary.postgres.plugins.module_utils._postgres.databas
     ],
 )
 def test_lists_of_names_in_settings(value: str, names: list[str]) -> None:
-    assert split_list(value) == names
+    assert database_definition.split_list(value) == names

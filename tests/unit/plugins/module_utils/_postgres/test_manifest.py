@@ -14,44 +14,47 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
 )
 from ansible_collections.granary.postgres.plugins.module_utils._postgres import manifest as m
 
+DEFINITION = m.DatabaseDefinition(
+    name='shop "x" \udcf6 🐘',
+    owner="alice",
+    encoding="UTF8",
+    locale_provider="libc",
+    collate="C",
+    ctype="C",
+    acl=(m.AclEntry(None, "alice", ("CONNECT", "TEMPORARY"), False),),
+    settings=(m.SettingEntry(None, "search_path", "a, b"), m.SettingEntry("bob", "x.y", "1")),
+)
+TAKEN_OVER = m.TableEntry(
+    schema="public",
+    name="orders",
+    taken_over=True,
+    rows=30,
+    table_size=16 << 20,
+    columns=("id", "tëxt"),
+    size=300,
+    segment_pages=1024,
+    segments=(m.SegmentEntry(20, 200, 1), m.SegmentEntry(10, 100, 1)),
+    files=(m.FileEntry(300, 2),),
+    root=m.RootEntry(schema="public", name="all_orders", strategies=("range", "hash")),
+)
+DATABASE = m.DatabaseEntry(
+    definition=DEFINITION,
+    lsn="0/1A2B3C",
+    schema_dump=m.FileEntry(1000, 2),
+    data_dump=m.FileEntry(2000, 3),
+    archive_version=(1, 14),
+    tables=(
+        TAKEN_OVER,
+        m.TableEntry(schema="public", name="left out", taken_over=False, rows=None),
+    ),
+    excluded=(m.TableName("public", "left out"),),
+    extensions=(m.ExtensionEntry("pgcrypto", "1.3", "public"),),
+    roles=("alice", "bob"),
+    large_objects=1,
+)
+
 
 def make_manifest() -> m.Manifest:
-    definition = m.DatabaseDefinition(
-        name='shop "x" \udcf6 🐘',
-        owner="alice",
-        encoding="UTF8",
-        locale_provider="libc",
-        collate="C",
-        ctype="C",
-        acl=(m.AclEntry(None, "alice", ("CONNECT", "TEMPORARY"), False),),
-        settings=(m.SettingEntry(None, "search_path", "a, b"), m.SettingEntry("bob", "x.y", "1")),
-    )
-    taken = m.TableEntry(
-        schema="public",
-        name="orders",
-        taken_over=True,
-        rows=30,
-        table_size=16 << 20,
-        columns=("id", "tëxt"),
-        size=300,
-        segment_pages=1024,
-        segments=(m.SegmentEntry(20, 200, 1), m.SegmentEntry(10, 100, 1)),
-        files=(m.FileEntry(300, 2),),
-        root=m.RootEntry(schema="public", name="all_orders", strategies=("range", "hash")),
-    )
-    small = m.TableEntry(schema="public", name="left out", taken_over=False, rows=None)
-    database = m.DatabaseEntry(
-        definition=definition,
-        lsn="0/1A2B3C",
-        schema_dump=m.FileEntry(1000, 2),
-        data_dump=m.FileEntry(2000, 3),
-        archive_version=(1, 14),
-        tables=(taken, small),
-        excluded=(m.TableName("public", "left out"),),
-        extensions=(m.ExtensionEntry("pgcrypto", "1.3", "public"),),
-        roles=("alice", "bob"),
-        large_objects=1,
-    )
     return m.Manifest(
         program="granary 0.1.0",
         server=m.ServerEntry(
@@ -63,7 +66,7 @@ def make_manifest() -> m.Manifest:
         ),
         settings=m.Settings(segment_threshold=8 << 20, dump_program="pg_dump 15.18"),
         globals=m.GlobalsEntry(file=m.FileEntry(500, 1), roles=("alice",)),
-        databases=(database,),
+        databases=(DATABASE,),
         files={"restore.sh": m.FileEntry(10, 1), "RESTORE.md": m.FileEntry(20, 1)},
     )
 
