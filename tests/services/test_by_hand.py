@@ -48,6 +48,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._postgres.program
     find_program,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.session import (
+    database_encoding,
     execute,
     fetch,
     prepare_dump_session,
@@ -111,6 +112,8 @@ def snapshot(pg_major: int, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             "LOCALE 'C' CONNECTION LIMIT 9"
         )
         server.execute(OBJECTS, database=NAME)
+        server.execute("CREATE TABLE beside AS SELECT i FROM generate_series(1, 50) i")
+        server.execute("ALTER DATABASE postgres SET my.thing = 'kept'")
         quoted = '"' + NAME + '"'
         server.execute(f"ALTER DATABASE {quoted} SET default_transaction_read_only = on")
         server.execute(f"COMMENT ON DATABASE {quoted} IS 'with :db and :\"db\"'")
@@ -136,7 +139,7 @@ def write_snapshot(server: PostgresServer, folder: Path) -> manifest.Manifest:
     settings = settings_of(server)
     bin_dir = str(client_bin(client_major_for(server.major)))
     dumper = find_program("pg_dump", at_least_major=server.major, bin_dir=bin_dir)
-    entry = write_database(settings, folder, dumper)
+    entries = [write_database(settings, folder, dumper, name) for name in (NAME, "postgres")]
     all_program = find_program("pg_dumpall", at_least_major=server.major, bin_dir=bin_dir)
     with globals_dump(all_program, settings, role_passwords=True) as child:
         write(folder, layout.GLOBALS, child.stdout.read())
@@ -152,42 +155,42 @@ def write_snapshot(server: PostgresServer, folder: Path) -> manifest.Manifest:
         ),
         settings=manifest.Settings(segment_threshold=0, dump_program=f"pg_dump {dumper.version}"),
         globals=None,
-        databases=(entry,),
+        databases=tuple(entries),
     )
     write(folder, layout.RESTORE_SH, restore_sh(whole).encode("utf-8", "surrogateescape"))
     return whole
 
 
 def write_database(
-    settings: ConnectionSettings, folder: Path, dumper: Program
+    settings: ConnectionSettings, folder: Path, dumper: Program, name: str
 ) -> manifest.DatabaseEntry:
-    with contextlib.closing(connect(settings, NAME)) as conn:
+    with contextlib.closing(connect(settings, name)) as conn:
         prepare_dump_session(conn)
         execute(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         target = DumpTarget(
             program=dumper,
             settings=settings,
-            database=NAME,
-            encoding="LATIN1",
+            database=name,
+            encoding=database_encoding(conn),
             snapshot_id=fetch(conn, "SELECT pg_catalog.pg_export_snapshot()")[0][0],
             lock_wait_seconds=10,
         )
         tables = [table for table in list_tables(conn) if table.kind == "r"]
         large = [table for table in tables if table.columns and table.name != "refers"]
         with schema_dump(target) as child:
-            write(folder, layout.schema_dump(NAME), child.stdout.read())
+            write(folder, layout.schema_dump(name), child.stdout.read())
             child.wait()
         with data_dump(target, [table.key for table in large]) as child:
-            write(folder, layout.data_dump(NAME), child.stdout.read())
+            write(folder, layout.data_dump(name), child.stdout.read())
             child.wait()
         for table in large:
             data = bytearray()
             copy_out(conn, table.key, table.columns, data.extend)
             half = data.index(b"\n", len(data) // 2) + 1
             for number, part in enumerate((data[:half], data[half:])):
-                write(folder, layout.table_file(NAME, *table.key, number), bytes(part))
+                write(folder, layout.table_file(name, *table.key, number), bytes(part))
         return manifest.DatabaseEntry(
-            definition=database_definition.read_definition(conn, NAME),
+            definition=database_definition.read_definition(conn, name),
             lsn="0/0",
             schema_dump=EMPTY,
             data_dump=EMPTY,
@@ -247,6 +250,9 @@ def test_a_new_server_becomes_equal(snapshot: Snapshot, private_postgres: Postgr
         assert database_definition.read_definition(
             here, NAME
         ) == database_definition.read_definition(there, NAME)
+    # A database that every server has is filled where it stands.
+    assert server.execute("SELECT count(*) FROM beside") == [(50,)]
+    assert server.execute("SHOW my.thing") == [("kept",)]
     # The password of the connecting role is what it was: the server still lets us in.
     assert server.execute("SELECT rolname FROM pg_roles WHERE rolname = 'al ice'")
     assert not Path("/tmp/granary-injected").exists()
@@ -310,7 +316,7 @@ def test_the_first_error_stops_it(snapshot: Snapshot, tmp_path: Path) -> None:
 
 def test_it_lists_and_explains_without_a_server(snapshot: Snapshot) -> None:
     listed = snapshot.restore(snapshot.server, "-l")
-    assert (listed.returncode, listed.stdout) == (0, NAME + "\n")
+    assert (listed.returncode, listed.stdout) == (0, NAME + "\npostgres\n")
     usage = snapshot.restore(snapshot.server, "-h")
     assert usage.returncode == 0
     assert "usage: sh restore.sh" in usage.stdout
