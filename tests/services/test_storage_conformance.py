@@ -207,10 +207,12 @@ def _race(settings: Settings, rounds: int, start: t.Any, won: t.Any) -> None:
 def test_of_eight_exclusive_writers_one_wins(settings: Settings, exclusive: bool) -> None:
     writers, rounds = 8, 5
     start, won = _FORK.Barrier(writers), _FORK.Queue()
-    racers = [_FORK.Process(target=_race, args=(settings, rounds, start, won)) for _ in range(8)]
+    racers = [
+        _FORK.Process(target=_race, args=(settings, rounds, start, won)) for dummy in range(writers)
+    ]
     for racer in racers:
         racer.start()
-    told = [won.get(timeout=60) for _ in range(writers * rounds)]
+    told = [won.get(timeout=60) for dummy in range(writers * rounds)]
     for racer in racers:
         racer.join()
     with open_backend(settings) as backend:
