@@ -68,7 +68,7 @@ DATABASES = """
 SELECT d.oid, d.datname, pg_encoding_to_char(d.encoding), d.datistemplate,
        d.datallowconn AND d.datconnlimit <> -2, has_database_privilege(d.oid, 'CONNECT')
   FROM pg_database d
- ORDER BY d.datname COLLATE "C" """
+ ORDER BY d.datname"""
 
 # What the role may not read; pg_dump locks every table that it describes, and LOCK asks for SELECT
 # on the whole table.
