@@ -37,7 +37,7 @@ def yield_watch(
 
         def look() -> None:
             waited = queue.longest_wait_seconds()
-            if waited >= seconds:
+            if waited and waited >= seconds:
                 raise BackupYielded(
                     f"A session has waited {waited:.0f} s for a table lock of the backup, which "
                     f"gave way (yield_after is {seconds} s); there is no snapshot, run it again at "
