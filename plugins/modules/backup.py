@@ -55,7 +55,7 @@ options:
     description: How many connections read at the same time; the number of processors, at most 4, by default.
     type: int
   compression:
-    description: V(auto) is zstd's level 3, V(max) its level 9.
+    description: V(auto) is zstd's level 1, which rows shrink by as much as by level 3, in half the time; V(max) is its level 9.
     type: str
     choices: [auto, max, 'off']
     default: auto
