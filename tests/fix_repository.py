@@ -138,28 +138,36 @@ def back_up(
         tree = save_tree(saver, contents)
         saver.finish()
         writer.flush()
-        moment = unused_time(list_snapshots(repository), time.time_ns(), hostname)
-        total = sum(map(len, files.values()))
-        summary = SnapshotSummary(
-            backup_start=moment,
-            backup_end=moment,
-            total_files_processed=len(files),
-            total_bytes_processed=total,
-        )
-        snapshot_id = write_snapshot(
-            repository,
-            Snapshot(
-                time=moment,
-                tree=tree,
-                paths=("/postgres",),
-                hostname=hostname,
-                tags=tags,
-                program_version="granary 0.1.0",
-                summary=summary,
-            ),
-        )
+        made = _describe(repository, files, tree, hostname=hostname, tags=tags)
+        snapshot_id = write_snapshot(repository, made)
         assert lock.still_there()
     return read_snapshot(repository, snapshot_id)
+
+
+def _describe(
+    repository: Repository,
+    files: Mapping[str, bytes],
+    tree: bytes,
+    *,
+    hostname: str,
+    tags: tuple[str, ...],
+) -> Snapshot:
+    moment = unused_time(list_snapshots(repository), time.time_ns(), hostname)
+    summary = SnapshotSummary(
+        backup_start=moment,
+        backup_end=moment,
+        total_files_processed=len(files),
+        total_bytes_processed=sum(map(len, files.values())),
+    )
+    return Snapshot(
+        time=moment,
+        tree=tree,
+        paths=("/postgres",),
+        hostname=hostname,
+        tags=tags,
+        program_version="granary 0.1.0",
+        summary=summary,
+    )
 
 
 def _save(saver: BlobSaver, chunker: StreamChunker, data: bytes) -> FileContent:

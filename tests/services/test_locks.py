@@ -38,6 +38,8 @@ from tests.fix_repository import Place, back_up
 from tests.testbed.restic import VERSIONS, Restic
 
 ROOT = Path(__file__).parents[2]
+# Where this process found the collection; the scripts below look there too.
+(TREE, *_OTHERS) = [path for path in sys.path if Path(path, "ansible_collections").is_dir()]
 LOCKED = 11  # restic's status for a repository that somebody else has locked
 REFRESHED_OFTEN = LockTiming(refresh=0.2, settle=0.05, tick=0.1)
 PATIENCE = 30.0
@@ -211,7 +213,7 @@ def script(repository: Repository, body: str, *wrapper: str) -> Iterator[subproc
     """Run a piece of Python in other surroundings, such as another namespace."""
     text = SCRIPT.format(
         root=str(ROOT),
-        tree=str(next(Path(p) for p in sys.path if (Path(p) / "ansible_collections").is_dir())),
+        tree=TREE,
         folder=repository.location,
         body=body.strip(),
     )

@@ -249,5 +249,5 @@ def _try_read(repository: Repository, snapshot_id: bytes) -> Snapshot | Reposito
 
 
 def age_order(snapshot: Snapshot) -> tuple[Timestamp, bool, bytes]:
-    """Sort key: oldest first; of one time, what a tool made from another snapshot counts as older."""
+    """Sort key: oldest first; of one time, what was made from another snapshot counts as older."""
     return (snapshot.time, snapshot.original is None, snapshot.id)
