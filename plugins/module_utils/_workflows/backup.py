@@ -88,6 +88,8 @@ def _check_plain(request: BackupRequest) -> None:
             "exclude_tables works with format=parallel alone; with format=plain give "
             "--exclude-table-data in dump_args."
         )
+    if request.yield_after is not None:
+        raise ConfigError("yield_after works with format=parallel alone.")
     if request.databases is not None and len(request.databases) > 1:
         raise ConfigError(
             "format=plain writes one script: name one database, or none for all of the server."

@@ -23,6 +23,7 @@ from .._postgres.layout import WHOLE_TABLE_FILE_BYTES
 from .._postgres.segments import TID_RANGE_SCAN_SINCE, plan_segments
 from .collector import TableCollector
 from .snapshot_holder import SnapshotHolder
+from .stop_signals import interruptible
 from .table_choice import TableChoice
 from .work_units import (
     Closed,
@@ -265,7 +266,7 @@ def dump_database(
     attempt = 0
     while True:
         attempt += 1
-        locked = plan.lock_tables()
+        locked = interruptible(plan.lock_tables)
         with contextlib.closing(locked.connection):
             try:
                 described = describe(DatabaseDump(coordinator, plan, locked).run())

@@ -105,11 +105,13 @@ class PlainBackup:
     def _dump(self, saver: BlobSaver) -> StoredBytes:
         sink = open_sink(saver, self._run.repository)
         head = tail = b""
+        lock_timeout = self._request.lock_timeout * 1000
         with plain_dump(
             self._survey.program,
             self._request.connection,
             database=self._survey.database,
-            arguments=self._request.dump_args,
+            # First, so that one among the user's own arguments counts.
+            arguments=[f"--lock-wait-timeout={lock_timeout}", *self._request.dump_args],
         ) as child:
             while data := child.stdout.read(READ_BYTES):
                 sink.write(data)

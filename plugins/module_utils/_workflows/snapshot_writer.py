@@ -77,6 +77,7 @@ class SnapshotWriter:
         tree = save_tree(self._saver, files)
         self._saver.finish()
         self._index.flush()
+        self._repository.events.progress("index_written")
         snapshot = Snapshot(
             time=label.time,
             tree=tree,

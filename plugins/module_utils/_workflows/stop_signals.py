@@ -15,11 +15,13 @@ import signal
 import threading
 import typing as t
 
-from .._core.errors import Cancelled
+from .._core.errors import Cancelled, GranaryError
 
 if t.TYPE_CHECKING:
     import types
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+_T = t.TypeVar("_T")
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
@@ -77,6 +79,29 @@ class StopSignals:
 
 def _carry_on(number: int, frame: types.FrameType | None) -> None:
     """Take SIGHUP and go on."""
+
+
+def interruptible(action: Callable[[], _T]) -> _T:
+    """Run ``action`` in a thread and return what it returns, or raise what it raises.
+
+    A wait inside a library of C is deaf to signals; a wait for a thread is not. After a signal the
+    thread is left alone: what it holds goes when the process ends.
+    """
+    results: list[_T] = []
+    errors: list[GranaryError] = []
+
+    def run() -> None:
+        try:
+            results.append(action())
+        except GranaryError as exc:
+            errors.append(exc)
+
+    thread = threading.Thread(target=run, name="interruptible", daemon=True)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 def reset_in_worker() -> None:
