@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import typing as t
 
 from .._core.errors import ConfigError, DatabaseMissing, RightsMissing
@@ -103,6 +104,7 @@ class Survey:
 
     server: ServerFacts
     program: Program
+    globals_program: Program | None
     databases: tuple[Database, ...]
     global_contents: GlobalContents
     size_bytes: int
@@ -119,7 +121,7 @@ def survey_server(request: BackupRequest, *, events: Events) -> Survey:
         server = check_server(request, conn)
         databases = choose_databases(list_databases(conn), request.databases)
         global_contents = read_globals(conn)
-    program = find_program("pg_dump", at_least_major=server.major, bin_dir=request.bin_dir)
+    find = functools.partial(find_program, at_least_major=server.major, bin_dir=request.bin_dir)
     jobs = worker_count(
         request.jobs,
         free_connections=server.free_connections,
@@ -128,7 +130,8 @@ def survey_server(request: BackupRequest, *, events: Events) -> Survey:
     )
     return Survey(
         server=server,
-        program=program,
+        program=find("pg_dump"),
+        globals_program=find("pg_dumpall") if request.globals else None,
         databases=databases,
         global_contents=global_contents,
         size_bytes=check_databases(request, server, databases),

@@ -20,7 +20,6 @@ from .._postgres import layout, manifest
 from .._postgres.database_contents import read_contents
 from .._postgres.database_definition import read_definition
 from .._postgres.dump_programs import dump_warnings, globals_dump
-from .._postgres.programs import find_program
 from .._repository.model import Compression
 from .._repository.shared_ids import SharedIds
 from .backup_manifest import globals_entry, store_database, store_manifest
@@ -36,6 +35,7 @@ from .worker_pool import WorkerPool
 from .yielding import yield_watch
 
 if t.TYPE_CHECKING:
+    from .._postgres.programs import Program
     from .._repository.saver import BlobSaver
     from .._repository.tree import FileContent
     from .backup_manifest import StoredDatabase
@@ -138,8 +138,9 @@ class ParallelBackup:
         for database in databases:
             files |= database.files
         globals_file = None
-        if self._request.globals:
-            stored = self._dump_globals(sink)
+        program = self._survey.globals_program
+        if program is not None:
+            stored = self._dump_globals(sink, program)
             files[layout.GLOBALS] = file_content(stored)
             globals_file = globals_entry(stored, self._survey.global_contents)
         settings = manifest.Settings(
@@ -155,11 +156,8 @@ class ParallelBackup:
             databases=tuple(database.entry for database in databases),
         )
 
-    def _dump_globals(self, sink: BlobSink) -> StoredBytes:
+    def _dump_globals(self, sink: BlobSink, program: Program) -> StoredBytes:
         server = self._survey.server
-        program = find_program(
-            "pg_dumpall", at_least_major=server.major, bin_dir=self._request.bin_dir
-        )
         if not server.may_read_role_passwords:
             self._run.events.warn(
                 f"The role {server.role} may not read the passwords of roles (pg_authid): "

@@ -161,14 +161,16 @@ class RestoreResult:
     snapshot: SnapshotSummary
     verified: bool
     restore: Mapping[str, Plain]
+    diff: Mapping[str, Plain]
     stats: Stats
 
     def to_return(self) -> dict[str, Plain]:
-        """Return it in plain types."""
+        """Return it in plain types; ``diff`` has what comes into the server as ``after``."""
         return {
             "snapshot": self.snapshot.to_return(),
             "verified": self.verified,
             "restore": dict(self.restore),
+            "diff": dict(self.diff),
             "stats": self.stats.to_return(),
         }
 

@@ -20,7 +20,7 @@ from .._repository.repository import Repository
 from .jobs import worker_count
 from .requests import RestoreResult
 from .restore_database import RestoreContext, restore_database
-from .restore_globals import restore_globals
+from .restore_globals import find_globals_program, restore_globals
 from .restore_plain import restore_plain
 from .restore_plan import plan_restore
 from .restore_snapshot import choose_source
@@ -35,6 +35,8 @@ if t.TYPE_CHECKING:
     from .._core.events import Events
     from .._postgres.manifest import Manifest
     from .._postgres.model import ServerFacts
+    from .._postgres.programs import Program
+    from .._postgres.target import TargetServer
     from .._repository.index import Index
     from .requests import RestoreRequest
     from .restore_plan import RestorePlan
@@ -63,6 +65,8 @@ def run_restore(request: RestoreRequest, *, events: Events, check_mode: bool) ->
 
 def refuse_clashes(request: RestoreRequest) -> None:
     """Raise ``ConfigError`` for options that cannot be together, before anybody is asked."""
+    if request.databases is not None and not request.databases:
+        raise ConfigError("databases is an empty list; leave it out to restore all of them.")
     if request.tables is not None and not request.tables:
         raise ConfigError("tables is empty; leave it out to restore whole databases.")
     if request.tables is None and request.rename_tables:
@@ -90,6 +94,17 @@ def _opened(
         yield repository, repository.load_index_for_reading()
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """What the restore will do and all that it needs; ``psql`` is None where no globals are."""
+
+    facts: ServerFacts
+    plan: RestorePlan | TablesPlan
+    pg_restore: Program
+    psql: Program | None
+    jobs: int
+
+
 class _Run:
     """One restore of a snapshot that was chosen."""
 
@@ -114,61 +129,77 @@ class _Run:
             return restore_plain(self._request, self._source, self._events, check_mode)
         if self._request.into is not None and self._request.tables is None:
             raise ConfigError("into goes with tables; databases get other names by rename.")
-        facts, plan = self._plan(manifest)
+        prepared = self._prepare(manifest)
+        plan = prepared.plan
         if not check_mode:
-            self._apply(plan, facts, manifest)
+            self._apply(prepared, manifest)
         return RestoreResult(
             snapshot=self._source.summary(),
             verified=not check_mode,
             restore=plan.to_return(),
+            diff=plan.diff(),
             stats=plan.stats(),
         )
 
-    def _plan(self, manifest: Manifest) -> tuple[ServerFacts, RestorePlan | TablesPlan]:
+    def _prepare(self, manifest: Manifest) -> _Prepared:
+        """Look at the server and plan; all that can be refused is, in check mode too."""
+        request, settings = self._request, self._request.connection
+        # Closed before the workers are forked: a connection belongs to one process.
+        with contextlib.closing(connect(settings, settings.dbname or "postgres")) as conn:
+            refuse_pooler(conn, settings)
+            facts = read_server(conn)
+            target = read_target(conn)
+        plan = self._plan(manifest, target)
+        return _Prepared(
+            facts=facts,
+            plan=plan,
+            pg_restore=find_restore_program(
+                max(database.archive_version for database in manifest.databases),
+                target_major=facts.major,
+                bin_dir=request.bin_dir,
+            ),
+            psql=self._psql(plan),
+            jobs=worker_count(
+                request.jobs,
+                free_connections=facts.free_connections,
+                reserved=_OTHER_CONNECTIONS,
+                events=self._events,
+            ),
+        )
+
+    def _psql(self, plan: RestorePlan | TablesPlan) -> Program | None:
+        if isinstance(plan, TablesPlan) or not plan.globals:
+            return None
+        return find_globals_program(self._request)
+
+    def _plan(self, manifest: Manifest, target: TargetServer) -> RestorePlan | TablesPlan:
         request, settings = self._request, self._request.connection
 
         def empty(database: str) -> bool:
             with contextlib.closing(connect(settings, database)) as there:
                 return is_empty(there)
 
-        # Closed before the workers are forked: a connection belongs to one process.
-        with contextlib.closing(connect(settings, settings.dbname or "postgres")) as conn:
-            refuse_pooler(conn, settings)
-            facts = read_server(conn)
-            target = read_target(conn)
         if request.tables is not None:
-            return facts, plan_tables(request, self._source, manifest, target, empty)
-        return facts, plan_restore(request, manifest, target, empty)
+            return plan_tables(request, self._source, manifest, target, empty)
+        return plan_restore(request, manifest, target, empty)
 
-    def _apply(
-        self, plan: RestorePlan | TablesPlan, facts: ServerFacts, manifest: Manifest
-    ) -> None:
-        request = self._request
-        program = find_restore_program(
-            max(database.archive_version for database in manifest.databases),
-            target_major=facts.major,
-            bin_dir=request.bin_dir,
-        )
-        jobs = worker_count(
-            request.jobs,
-            free_connections=facts.free_connections,
-            reserved=_OTHER_CONNECTIONS,
-            events=self._events,
-        )
+    def _apply(self, prepared: _Prepared, manifest: Manifest) -> None:
+        request, plan = self._request, prepared.plan
         main = worker_main(self._repository, self._index, request.connection)
-        with WorkerPool(jobs, main) as pool:
+        with WorkerPool(prepared.jobs, main) as pool:
             context = RestoreContext(
                 request=request,
                 source=self._source,
-                facts=facts,
-                pg_restore=program,
+                facts=prepared.facts,
+                pg_restore=prepared.pg_restore,
                 pool=pool,
                 events=self._events,
             )
             if isinstance(plan, TablesPlan):
                 restore_tables(context, plan)
                 return
-            if plan.globals:
-                restore_globals(context, manifest.server.version_num // 10000)
+            if prepared.psql is not None:
+                source_major = manifest.server.version_num // 10000
+                restore_globals(context, prepared.psql, source_major=source_major)
             for database in plan.databases:
                 restore_database(context, database)

@@ -16,6 +16,8 @@ from .._postgres.programs import find_program
 from .._postgres.target import read_target
 
 if t.TYPE_CHECKING:
+    from .._postgres.programs import Program
+    from .requests import RestoreRequest
     from .restore_database import RestoreContext
 
 # The oldest psql that knows \restrict is a late minor of 13; what our scripts need any has.
@@ -24,7 +26,12 @@ _OLDEST_PSQL = 12
 _GRANTORS_SINCE = 16
 
 
-def restore_globals(context: RestoreContext, source_major: int) -> None:
+def find_globals_program(request: RestoreRequest) -> Program:
+    """Return the psql for the globals. Raises ``ProgramMissing``."""
+    return find_program("psql", at_least_major=_OLDEST_PSQL, bin_dir=request.bin_dir)
+
+
+def restore_globals(context: RestoreContext, psql: Program, *, source_major: int) -> None:
     """Make the roles and tablespaces that the server lacks, and say which were there already.
 
     Raises ``RestoreFailed`` with psql's words.
@@ -41,7 +48,6 @@ def restore_globals(context: RestoreContext, source_major: int) -> None:
     )
     if not plan.new_roles and not plan.new_tablespaces:
         return
-    psql = find_program("psql", at_least_major=_OLDEST_PSQL, bin_dir=request.bin_dir)
     for warning in load_globals(psql, context.settings, plan.script):
         context.events.warn(warning)
     context.events.progress(

@@ -33,7 +33,7 @@ if t.TYPE_CHECKING:
     from .._postgres.connection import Connection
     from .._postgres.model import ServerFacts
     from .._postgres.target import TargetServer
-    from .requests import RestoreRequest
+    from .requests import Plain, RestoreRequest
     from .restore_snapshot import Source
 
 _OLDEST_PSQL = 12
@@ -52,6 +52,9 @@ class PlainRestore:
         self._events = events
         self._settings = request.connection
         self._kind, self._head = self._look_at_ends()
+        self._psql = find_program(
+            "psql", at_least_major=_OLDEST_PSQL, bin_dir=self._request.bin_dir
+        )
 
     def _look_at_ends(self) -> tuple[PlainKind, bytes]:
         files = self._source.files
@@ -100,13 +103,17 @@ class PlainRestore:
         replaced = name == self.database and self._request.clean
         return connect(self._settings, "template1" if replaced else name)
 
+    def diff(self, target: TargetServer) -> dict[str, Plain]:
+        """Return the database that the dump goes to, before and after; the script names no more."""
+        before = list[Plain]([self.database] if self.database in target.databases else [])
+        return {"before": {"databases": before}, "after": {"databases": [self.database]}}
+
     def load(self, facts: ServerFacts, target: TargetServer) -> None:
         """Load the dump; its database is marked meanwhile, if it is one that we can name."""
-        psql = find_program("psql", at_least_major=_OLDEST_PSQL, bin_dir=self._request.bin_dir)
         if self._fills_a_database:
             self._make_place(target)
         forgiven = load_plain(
-            psql,
+            self._psql,
             self._settings,
             self._source.files.stream(PLAIN_PATH),
             kind=self._kind,
@@ -150,5 +157,6 @@ def restore_plain(
         snapshot=source.summary(),
         verified=False,
         restore={"databases": [], "globals": False, "database": restore.database},
+        diff=restore.diff(target),
         stats=Stats(read_bytes=size),
     )

@@ -87,6 +87,10 @@ class RestorePlan:
             "missing_tablespaces": list(self.missing_tablespaces),
         }
 
+    def diff(self) -> dict[str, Plain]:
+        """Return the databases and tables of the target before and after."""
+        return target_diff(self.databases)
+
     def stats(self) -> Stats:
         """Return what the restore loads, in numbers."""
         tables = [table for database in self.databases for table in database.source.tables]
@@ -96,6 +100,28 @@ class RestorePlan:
             rows=sum(table.rows or 0 for table in tables),
             read_bytes=sum(database.size_bytes for database in self.databases),
         )
+
+
+def target_diff(plans: Sequence[DatabasePlan], more: Iterable[str] = ()) -> dict[str, Plain]:
+    """Return ``before`` and ``after`` as far as the restore changes them; at most 1,000 tables.
+
+    ``more`` are tables besides those of the plans, as ``database.schema.table``.
+    """
+    there = {"replace": " (dropped)", "fill": " (empty)", "into": ""}
+    before = [f"{plan.target}{there[plan.action]}" for plan in plans if plan.action in there]
+    tables = [
+        f"{plan.target}.{table.schema}.{table.name}"
+        for plan in plans
+        for table in plan.source.tables
+    ]
+    shown = sorted([*tables, *more])[:SHOWN_TABLES]
+    return {
+        "before": {"databases": list[Plain](sorted(before)), "tables": []},
+        "after": {
+            "databases": list[Plain](sorted(plan.target for plan in plans)),
+            "tables": list[Plain](shown),
+        },
+    }
 
 
 def select_databases(manifest: Manifest, wanted: Sequence[str] | None) -> tuple[DatabaseEntry, ...]:

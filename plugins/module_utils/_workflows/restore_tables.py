@@ -28,6 +28,7 @@ from .restore_plan import (
     listed,
     plan_restore,
     select_databases,
+    target_diff,
 )
 
 if t.TYPE_CHECKING:
@@ -71,6 +72,11 @@ class TablesPlan:
             "new_schemas": list(self.schemas),
             "foreign_keys_left_out": list(self.keys_left_out),
         }
+
+    def diff(self) -> dict[str, Plain]:
+        """Return the databases and tables of the target before and after."""
+        renamed = [".".join((self.database.target, *table.target)) for table in self.renamed]
+        return target_diff((self.database,), renamed)
 
     def stats(self) -> Stats:
         """Return what the restore loads, in numbers."""
