@@ -26,5 +26,6 @@ def select(query: str | None, returned: dict[str, t.Any]) -> dict[str, t.Any]:
         return {"result": jmespath.search(query, returned)}
     except jmespath.exceptions.JMESPathError as exc:
         raise ConfigError(
-            f"The query {query!r} is not a JMESPath expression that fits: {exc}"
+            f"The query {query!r} is not a JMESPath expression that fits: "
+            f"{' '.join(str(exc).split())}; correct query."
         ) from exc

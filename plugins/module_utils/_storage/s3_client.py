@@ -75,7 +75,9 @@ def connect(settings: S3Settings) -> S3Client:
         client.meta.events.register("before-call.s3.HeadBucket", _ask_for_the_region_once)
     except (BotoCoreError, ValueError) as exc:
         said = redact(str(exc), *secrets_of(settings))
-        raise ConfigError(f"The S3 options cannot be used: {said}") from exc
+        raise ConfigError(
+            f"The S3 options cannot be used: {said.rstrip('.')}; correct them."
+        ) from exc
     return client
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import typing as t
 
 from .._core.errors import (
@@ -101,6 +102,8 @@ _RULES = (
 )
 # A gateway speaks here, not the store: what the store did with the request is not known.
 _GATEWAY_STATUS = frozenset({502, 504})
+# Stores say several sentences; ours is one.
+_SENTENCE_END = re.compile(r"\. +(?=[A-Z])")
 # TLS that broke on the way, as against TLS that cannot work with these settings.
 _TLS_BROKE = ("EOF", "timed out", "reset", "bad record mac", "shutdown")
 
@@ -120,7 +123,8 @@ class Call:
 
     def sentence(self, why: str, advice: str = "") -> str:
         """Return the sentence of an error: what could not be done, why, what to do."""
-        short = redact(" ".join(why.split()), *self.secrets)[:_TEXT_LIMIT].rstrip(".")
+        words = _SENTENCE_END.sub("; ", " ".join(why.split()))
+        short = redact(words, *self.secrets)[:_TEXT_LIMIT].rstrip(".")
         return f"Could not {self.doing}: {short}{f'; {advice}' if advice else ''}."
 
 
@@ -173,7 +177,7 @@ def _judge(code: str, status: int) -> tuple[type[GranaryError], str]:
     for rule in _RULES:
         if status in rule.statuses:
             return rule.kind, rule.advice
-    return StorageError, ""
+    return StorageError, "check the S3 options"
 
 
 def _from_stranger(exc: ClientError, call: Call, status: int) -> GranaryError:
@@ -190,8 +194,9 @@ def _from_stranger(exc: ClientError, call: Call, status: int) -> GranaryError:
         return _no_answer(call, f"a gateway answered with HTTP status {status}")
     kind, advice = _judge("", status)
     if kind in {AccessDenied, StorageFull, StorageUnavailable}:
-        said = f"HTTP status {status} without an S3 error, so perhaps from a proxy"
-        return kind(call.sentence(said, advice), http_status=status)
+        # botocore gives a page of HTML with status 200 the status 500.
+        said = f"HTTP status {status} without an S3 error, so perhaps not from an S3 server"
+        return kind(call.sentence(said, f"check the endpoint, {advice}"), http_status=status)
     return not_s3(call)
 
 

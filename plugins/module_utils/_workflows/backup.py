@@ -65,13 +65,15 @@ def check_request(request: BackupRequest) -> None:
     if not request.host or not request.host.isprintable():
         raise ConfigError("host must be a name of printable characters.")
     if any(not tag or "," in tag for tag in request.tags):
-        raise ConfigError("A tag can be neither empty nor hold a comma.")
+        raise ConfigError("A tag can be neither empty nor hold a comma; correct tags.")
     if request.databases is not None and not request.databases:
         raise ConfigError("databases is an empty list; leave it out to back up all of them.")
     if request.format == "plain":
         _check_plain(request)
     elif request.dump_args:
-        raise ConfigError("dump_args work with format=plain alone.")
+        raise ConfigError(
+            "dump_args work with format=plain alone; leave them out, or set format=plain."
+        )
     if not _LEAST_PACK_BYTES <= request.pack_size <= _MOST_PACK_BYTES:
         raise ConfigError(
             f"pack_size is {request.pack_size} bytes; it must be from 64 KiB to 128 MiB."

@@ -192,7 +192,8 @@ def choose_databases(
     closed = [one.name for one in chosen if not one.allows_connections]
     if closed:
         raise ConfigError(
-            f"{_these(closed, 'database')} not allow connections and cannot be backed up."
+            f"{_these(closed, 'database')} not allow connections and cannot be backed up; leave "
+            "it out of databases."
         )
     forbidden = [one.name for one in chosen if not one.may_connect]
     if forbidden:
@@ -237,7 +238,7 @@ def check_databases(
         more = len(problems) - _PROBLEMS_SHOWN
         raise RightsMissing(
             f"The role {server.role} may not read everything, so the backup would not be whole: "
-            f"{shown}{f'; and {more} more' if more > 0 else ''}. Grant it pg_read_all_data, SELECT "
+            f"{shown}{f'; and {more} more' if more > 0 else ''}; grant it pg_read_all_data, SELECT "
             "on large objects and BYPASSRLS as needed, or back up as another role.",
             role=server.role,
             unreadable=len(problems),

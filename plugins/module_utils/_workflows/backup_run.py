@@ -80,7 +80,7 @@ class BackupRun:
                 losses.append(warning.text)
         if losses and not self.request.accept_warnings:
             raise DumpFailed(
-                f"The dump lacks something: {'; '.join(losses)}. Set accept_warnings to back up "
+                f"The dump lacks something: {'; '.join(losses)}; set accept_warnings to back up "
                 "without it."
             )
 

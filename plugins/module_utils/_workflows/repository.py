@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._core.errors import RepositoryMissing
+from .._core.errors import ConfigError, RepositoryMissing
 from .._repository.model import MAX_VERSION
 from .._repository.repository import Repository
 from .._repository.selection import select_snapshots
@@ -80,7 +80,10 @@ def describe_repository(
     and the sizes of all.
 
     Reads without a lock: nothing that it says depends on what may be removed meanwhile.
+    Raises ``ConfigError`` for a negative ``limit``.
     """
+    if limit is not None and limit < 0:
+        raise ConfigError(f"limit is {limit}; it cannot be negative.")
     with Repository.open(access.settings, access.passwords, events=events) as repository:
         snapshots = list_snapshots(repository)
         packs = repository.list_packs()

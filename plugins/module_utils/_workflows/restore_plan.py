@@ -155,7 +155,9 @@ def target_names(selected: Sequence[DatabaseEntry], rename: Mapping[str, str]) -
         )
     for old, new in rename.items():
         if not new or "\0" in new:
-            raise ConfigError(f"rename gives database {old!r} no usable name ({new!r}).")
+            raise ConfigError(
+                f"rename gives database {old!r} no usable name ({new!r}); give another one."
+            )
         if old == new:
             raise ConfigError(f"rename maps database {old!r} onto itself; leave it out of rename.")
     targets = {name: rename.get(name, name) for name in names}
@@ -248,8 +250,7 @@ def _refuse(noun: str, names: set[str], way_out: str) -> None:
     if names:
         raise RestoreFailed(
             f"The server lacks {plural(len(names), noun)} that the snapshot needs: "
-            f"{listed(names)}; "
-            f"make them, or use {way_out}. Nothing was restored."
+            f"{listed(names)}; make them, or use {way_out}; nothing was restored."
         )
 
 
@@ -259,7 +260,7 @@ def _refuse_missing_extensions(selected: Iterable[DatabaseEntry], target: Target
     if missing:
         raise RestoreFailed(
             f"The server cannot make {plural(len(missing), 'extension')} that the snapshot needs: "
-            f"{listed(missing)}; install the packages that hold them. Nothing was restored."
+            f"{listed(missing)}; install the packages that hold them; nothing was restored."
         )
 
 

@@ -78,15 +78,27 @@ def choose_source(
     if request.snapshot == LATEST:
         ours = [snapshot for snapshot in snapshots if is_ours(snapshot)]
         _refuse_several_hosts(ours, request.host)
-        found = find_snapshot(ours, LATEST, host=request.host, accept=accept)
+        try:
+            found = find_snapshot(ours, LATEST, host=request.host, accept=accept)
+        except SnapshotMissing as exc:
+            raise _lacking(exc, request) from exc
         return accepted[found.id]
     found = find_snapshot(snapshots, request.snapshot)
     source = _open(found, reader, request)
     if source is None:
         raise ConfigError(
-            f"Snapshot {found.id.hex()} does not hold all of {', '.join(request.databases or ())}."
+            f"Snapshot {found.id.hex()} does not hold all of "
+            f"{', '.join(map(repr, request.databases or ()))}; correct databases, or choose "
+            "another snapshot."
         )
     return source
+
+
+def _lacking(exc: SnapshotMissing, request: RestoreRequest) -> SnapshotMissing:
+    if not request.databases:
+        return exc
+    names = ", ".join(map(repr, request.databases))
+    return SnapshotMissing(f"No snapshot holds all of {names}: {exc.message}")
 
 
 def is_ours(snapshot: Snapshot) -> bool:

@@ -171,7 +171,10 @@ def _renamed(
 ) -> tuple[RenamedTable, ...]:
     unknown = [name for name in rename if name not in names]
     if unknown:
-        raise ConfigError(f"rename_tables names {listed(unknown)}, which tables does not.")
+        raise ConfigError(
+            f"rename_tables names {listed(unknown)}, which tables does not; add it there, or leave "
+            "it out."
+        )
     for old, new in rename.items():
         if old == new:
             raise ConfigError(f"rename_tables maps {old} onto itself; leave it out.")
@@ -190,7 +193,7 @@ def _renamed(
         )
     targets = [table.target for table in found]
     if len(set(targets)) != len(targets):
-        raise ConfigError("rename_tables gives two tables the same name.")
+        raise ConfigError("rename_tables gives two tables the same name; give different ones.")
     return tuple(found)
 
 
