@@ -252,6 +252,26 @@ def test_an_old_server_is_read_table_by_table(
     assert [segment[0] for segment in big["segments"]] == [40000]
 
 
+def test_a_hot_standby_is_a_fine_source(
+    private_postgres: PostgresFactory, local_place: Place
+) -> None:
+    primary = private_postgres(17)
+    primary.execute(SHOP)
+    primary.execute("CREATE UNLOGGED TABLE quick AS SELECT 1 AS a")
+    standby = primary.standby()
+    try:
+        standby.wait_for_replay(primary)
+        local_place.create().close()
+        result = back_up_server(standby, local_place, segment_threshold=0)
+    finally:
+        standby.close()
+
+    manifest = read_manifest(local_place)
+    assert manifest["server"]["in_recovery"]
+    assert result.stats.rows == sum(ROWS.values()) + 1000
+    assert "public.quick" not in tables_of(manifest, "postgres")
+
+
 def test_check_mode_writes_nothing_and_says_the_same(shop: Database, local_place: Place) -> None:
     local_place.create().close()
     before = files_of(local_place)
@@ -269,6 +289,10 @@ def test_check_mode_writes_nothing_and_says_the_same(shop: Database, local_place
 
 
 def test_excluded_tables_have_a_definition_and_no_rows(shop: Database, local_place: Place) -> None:
+    shop.execute(
+        "CREATE TABLE ordered (small int REFERENCES small); CREATE TABLE other (a int PRIMARY KEY);"
+        "CREATE TABLE another (a int REFERENCES other)"
+    )
     local_place.create().close()
     excluded = ["public.big", "public.parts", "public.small"]
     back_up_server(shop.server, local_place, databases=[shop.name], exclude_tables=excluded)
@@ -276,6 +300,7 @@ def test_excluded_tables_have_a_definition_and_no_rows(shop: Database, local_pla
     (entry,) = read_manifest(local_place)["databases"]
     names = {f"{schema}.{name}" for schema, name in entry["excluded"]}
     assert names == {"public.big", "public.small", "public.parts_0", "public.parts_1"}
+    assert len(entry["excluded_keys"]) == 1
     tables = {table["name"]: table for table in entry["tables"]}
     assert tables["big"]["rows"] is None
     assert tables["no_columns"]["rows"] == 1

@@ -9,9 +9,11 @@ says why not.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import secrets
 import typing as t
 
-from .._core.errors import ConfigError
+from .._core.errors import ConfigError, OutcomeUnknown, StorageUnavailable
 from .._core.units import KIB, MIB
 from .._repository.repository import Repository
 from .backup_history import BackupHistory
@@ -23,6 +25,8 @@ from .requests import PLAIN_PATH, SNAPSHOT_PATH, BackupResult, SnapshotSummary, 
 from .stop_signals import StopSignals
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .._core.events import Events
     from .plain_backup import PlainSurvey
     from .requests import BackupRequest
@@ -41,6 +45,7 @@ def run_backup(request: BackupRequest, *, events: Events, check_mode: bool = Fal
     other one means that there is no snapshot.
     """
     check_request(request)
+    request = _named(request)
     access = request.repository
     with (
         StopSignals() as signals,
@@ -51,13 +56,38 @@ def run_backup(request: BackupRequest, *, events: Events, check_mode: bool = Fal
         survey = survey_plain(request) if plain else survey_server(request, events=events)
         if check_mode:
             return _predict(request, survey, repository, events)
-        with repository.lock(wait_seconds=access.lock_wait_seconds) as lock:
+        with _settled(), repository.lock(wait_seconds=access.lock_wait_seconds) as lock:
             run = BackupRun(
                 request, repository=repository, lock=lock, signals=signals, events=events
             )
             if isinstance(survey, Survey):
                 return ParallelBackup(run, survey).back_up()
             return PlainBackup(run, survey).back_up()
+
+
+@contextlib.contextmanager
+def _settled() -> Iterator[None]:
+    """Turn an unknown outcome into a failure, unless it is that of the snapshot itself.
+
+    What else may still land in the storage is named by no snapshot.
+    """
+    try:
+        yield
+    except OutcomeUnknown as exc:
+        if "snapshot" in exc.details:
+            raise
+        raise StorageUnavailable(
+            f"The backup was stopped, there is no snapshot: {exc.message}", **exc.details
+        ) from exc
+
+
+def _named(request: BackupRequest) -> BackupRequest:
+    """Give the run a name of its own on the server, so that it can tell who waits for it from who
+    waits for another backup.
+    """
+    name = f"{request.connection.application_name} {secrets.token_hex(4)}"
+    connection = dataclasses.replace(request.connection, application_name=name)
+    return dataclasses.replace(request, connection=connection)
 
 
 def check_request(request: BackupRequest) -> None:

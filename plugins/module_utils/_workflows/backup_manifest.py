@@ -14,6 +14,7 @@ import typing as t
 from .._core.errors import DumpFailed
 from .._postgres import layout, manifest
 from .._postgres.by_hand import restore_md, restore_sh
+from .._postgres.foreign_keys import keys_into_excluded, with_what_hangs_on
 from .collector import file_content, file_entry, small_table_entry
 from .snapshot_writer import PROGRAM
 
@@ -61,15 +62,16 @@ def store_database(
     }
     for table in dumped.tables:
         files.update(table.files(name))
-    toc = _toc(dumped)
+    schema_toc, data_toc = (_toc(dumped, stream) for stream in ("schema.dump", "data.dump"))
     entry = manifest.DatabaseEntry(
         definition=definition,
         lsn=dumped.locked.lsn,
         schema_dump=file_entry(streams["schema.dump"]),
         data_dump=file_entry(streams["data.dump"]),
-        archive_version=toc.version,
+        archive_version=data_toc.version,
         tables=tuple(_table_entries(dumped)),
         excluded=tuple(manifest.TableName(*table.key) for table in dumped.choice.excluded),
+        excluded_keys=_excluded_keys(dumped, schema_toc),
         extensions=contents.extensions,
         roles=contents.roles,
         tablespaces=contents.tablespaces,
@@ -78,11 +80,22 @@ def store_database(
     return StoredDatabase(entry=entry, files=files)
 
 
-def _toc(dumped: DumpedDatabase) -> ArchiveToc:
-    toc = dumped.streams["data.dump"].toc
+def _toc(dumped: DumpedDatabase, stream: str) -> ArchiveToc:
+    toc = dumped.streams[stream].toc
     if toc is None:
-        raise DumpFailed("data.dump was read without its table of contents; please report it.")
+        raise DumpFailed(f"{stream} was read without its table of contents; please report it.")
     return toc
+
+
+def _excluded_keys(dumped: DumpedDatabase, schema: ArchiveToc) -> tuple[int, ...]:
+    """Return the foreign keys that a restore must leave out, since the rows that they point to are
+    missing.
+    """
+    excluded = {table.key for table in dumped.choice.excluded}
+    roots = (table.root for table in dumped.choice.excluded)
+    excluded |= {(root.schema, root.name) for root in roots if root is not None}
+    keys = keys_into_excluded(schema, excluded)
+    return tuple(sorted(with_what_hangs_on(schema, keys)))
 
 
 def _table_entries(dumped: DumpedDatabase) -> Iterator[manifest.TableEntry]:
