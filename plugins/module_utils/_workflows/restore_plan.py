@@ -18,7 +18,7 @@ from .._core.units import plural
 from .requests import Stats
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
     from .._postgres.archive_selection import ArchiveSelection
     from .._postgres.manifest import DatabaseEntry, Manifest
@@ -115,12 +115,10 @@ def target_diff(plans: Sequence[DatabasePlan], more: Iterable[str] = ()) -> dict
         for table in plan.source.tables
     ]
     shown = sorted([*tables, *more])[:SHOWN_TABLES]
+    after = sorted(plan.target for plan in plans)
     return {
-        "before": {"databases": list[Plain](sorted(before)), "tables": []},
-        "after": {
-            "databases": list[Plain](sorted(plan.target for plan in plans)),
-            "tables": list[Plain](shown),
-        },
+        "before": {"databases": [*sorted(before)], "tables": []},
+        "after": {"databases": [*after], "tables": [*shown]},
     }
 
 
@@ -235,7 +233,9 @@ def _action(
 def _needed_roles(selected: Iterable[DatabaseEntry], request: RestoreRequest) -> set[str]:
     if request.no_owner and request.no_privileges:
         return set()
-    return {role for database in selected for role in database.roles}
+    roles = {role for database in selected for role in database.roles}
+    settings = {one.role for database in selected for one in database.definition.settings}
+    return roles | {role for role in settings if role is not None}
 
 
 def _needed_tablespaces(selected: Iterable[DatabaseEntry], request: RestoreRequest) -> set[str]:
@@ -246,12 +246,17 @@ def _needed_tablespaces(selected: Iterable[DatabaseEntry], request: RestoreReque
     return spaces - _BUILT_IN_TABLESPACES
 
 
-def _refuse(noun: str, names: set[str], way_out: str) -> None:
+def _refuse(noun: str, names: Set[str], way_out: str) -> None:
     if names:
         raise RestoreFailed(
             f"The server lacks {plural(len(names), noun)} that the snapshot needs: "
             f"{listed(names)}; make them, or use {way_out}; nothing was restored."
         )
+
+
+def refuse_missing_roles(owners: Set[str], target: TargetServer) -> None:
+    """Raise ``RestoreFailed`` naming the owners that the server lacks."""
+    _refuse("role", owners - target.roles, "no_owner")
 
 
 def _refuse_missing_extensions(selected: Iterable[DatabaseEntry], target: TargetServer) -> None:
