@@ -34,12 +34,18 @@ TAIL_BYTES = 4096
 # The part of a cluster's dump before its first database; thousands of roles take a few MiB.
 _GLOBALS_LIMIT = 256 << 20
 
-_HEAD = re.compile(rb"\A\s*(?:\\restrict \S+\s+)?--\n-- PostgreSQL database (cluster )?dump\n--\n")
-# Since the minor releases of August 2025 a psql command may stand behind the last comment.
+# Since the minor releases of August 2025 psql commands with a key stand around a dump.
+_HEAD = re.compile(
+    rb"\A\s*(?:\\restrict \S+\s+)?--\n-- PostgreSQL database (cluster )?dump\n--\n"
+    rb"(?:\s*\\restrict (?P<key>\S+)\s)?"
+)
 _TRAILER = re.compile(
     rb"(?:\A|\n)--\n-- PostgreSQL database (cluster )?dump complete\n--\n\s*"
-    rb"(?:\\unrestrict \S+\s*)?\Z"
+    rb"(?:\\unrestrict (?P<key>\S+)\s*)?\Z"
 )
+# Around the rows of a table. No row is `\.` alone: COPY doubles the backslash.
+_ROWS_BEGIN = b" FROM stdin;\n"
+_ROWS_END = b"\n\\.\n"
 _ERROR_LINE = re.compile(
     r"^psql:<stdin>:\d+: (?P<severity>\S+):  (?P<sqlstate>[0-9A-Z]{5}): (?P<words>.*)"
 )
@@ -91,13 +97,37 @@ def check_trailer(head: bytes, tail: bytes) -> PlainKind:
         )
     kind = PlainKind.CLUSTER if begin[1] else PlainKind.DATABASE
     end = _TRAILER.search(tail[-TAIL_BYTES:])
-    if end is None or end[1] != begin[1]:
+    # A cluster's key ends with its roles; that of one database is the last that there is.
+    other_key = kind is PlainKind.DATABASE and begin["key"] and end and end["key"] != begin["key"]
+    if end is None or end[1] != begin[1] or other_key:
         last_line = "database cluster dump" if begin[1] else "database dump"
         raise RestoreFailed(
             f"The stored dump is cut: it does not end in '{last_line} complete'; nothing "
             "was restored, take another snapshot."
         )
     return kind
+
+
+def check_rows_end(blocks_from_end: Iterable[bytes]) -> None:
+    """See that the last lines of a whole dump are not rows of a table that holds such lines.
+
+    ``blocks_from_end`` are those of the stream, the last one first; they are read until one holds
+    the end or the beginning of a table's rows.
+
+    Raises ``RestoreFailed`` when no end follows the last beginning.
+    """
+    behind = b""
+    for block in blocks_from_end:
+        text = block + behind
+        begin, end = text.rfind(_ROWS_BEGIN), text.rfind(_ROWS_END)
+        if begin > end:
+            raise RestoreFailed(
+                "The stored dump is cut inside the rows of a table, although its last rows look "
+                "like the end of a dump; nothing was restored, take another snapshot."
+            )
+        if end >= 0:
+            return
+        behind = text[: len(_ROWS_BEGIN)]
 
 
 def load_plain(

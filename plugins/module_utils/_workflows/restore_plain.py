@@ -15,7 +15,13 @@ import typing as t
 
 from .._core.errors import ConfigError, RepositoryDamaged, TargetNotEmpty
 from .._postgres.connection import connect
-from .._postgres.plain_stream import TAIL_BYTES, PlainKind, check_trailer, load_plain
+from .._postgres.plain_stream import (
+    TAIL_BYTES,
+    PlainKind,
+    check_rows_end,
+    check_trailer,
+    load_plain,
+)
 from .._postgres.programs import find_program
 from .._postgres.server import read_server
 from .._postgres.session import execute, session_text
@@ -64,7 +70,9 @@ class PlainRestore:
                 "choose another snapshot."
             )
         head = files.read_start(PLAIN_PATH, _HEAD_BYTES)
-        return check_trailer(head, files.read_end(PLAIN_PATH, TAIL_BYTES)), head
+        kind = check_trailer(head, files.read_end(PLAIN_PATH, TAIL_BYTES))
+        check_rows_end(files.blocks_from_end(PLAIN_PATH))
+        return kind, head
 
     @property
     def database(self) -> str:
@@ -105,8 +113,8 @@ class PlainRestore:
 
     def diff(self, target: TargetServer) -> dict[str, Plain]:
         """Return the database that the dump goes to, before and after; the script names no more."""
-        before = list[Plain]([self.database] if self.database in target.databases else [])
-        return {"before": {"databases": before}, "after": {"databases": [self.database]}}
+        before = [self.database] if self.database in target.databases else []
+        return {"before": {"databases": [*before]}, "after": {"databases": [self.database]}}
 
     def load(self, facts: ServerFacts, target: TargetServer) -> None:
         """Load the dump; its database is marked meanwhile, if it is one that we can name."""

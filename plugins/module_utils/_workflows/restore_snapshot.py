@@ -148,4 +148,11 @@ def _open_plain(snapshot: Snapshot, reader: BlobReader, request: RestoreRequest)
             "choose from it; leave them out."
         )
     files = SnapshotFiles(reader, snapshot.tree)
+    # Without a manifest this alone tells that `restic repair snapshots` took out what was lost.
+    if snapshot.size_bytes not in {None, files.size}:
+        raise RepositoryDamaged(
+            f"Snapshot {snapshot.id.hex()} is not what was backed up: it holds {files.size} bytes "
+            f"and says that there were {snapshot.size_bytes}; nothing was restored, choose another "
+            "snapshot."
+        )
     return Source(snapshot=snapshot, files=files, manifest=None)

@@ -102,6 +102,16 @@ class SnapshotFiles:
             length += self._length(ids[number])
         return b"".join(self._reader.stream(ids[number:]))
 
+    def blocks_from_end(self, path: str) -> Iterator[bytes]:
+        """Yield the blobs of a file, the last one first."""
+        for blob in reversed(split_ids(self[path].ids)):
+            yield self._reader.read(BlobKind.DATA, blob)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(stored.size for stored in self._files.values())
+
     def missing_bytes(self, path: str) -> int:
         """Return how many bytes of a file the repository cannot give."""
         return self[path].size - self._stored_length(self[path])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ansible_collections.granary.postgres.plugins.module_utils._core.errors import RestoreFailed
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.plain_stream import (
     PlainKind,
+    check_rows_end,
     check_trailer,
     without_own_password,
 )
@@ -52,6 +53,8 @@ def test_whole_streams(stream: bytes, kind: PlainKind) -> None:
         CLUSTER_HEAD + ROWS + TRAILER + UNRESTRICT,
         CLUSTER_HEAD + ROWS + TRAILER + CLUSTER_HEAD,
         HEAD + b"COPY t FROM stdin;\nx -- PostgreSQL database dump complete\n--\n",
+        HEAD + b"\\restrict KEY\n\n" + ROWS + TRAILER,
+        HEAD + b"\\restrict KEY\n\n" + ROWS + TRAILER + b"\\unrestrict OTHER\n\n",
         b"-- MySQL dump 10.13\n" + TRAILER,
         b"PGDMP" + TRAILER,
     ],
@@ -59,6 +62,23 @@ def test_whole_streams(stream: bytes, kind: PlainKind) -> None:
 def test_streams_that_are_not_whole_or_no_dumps(stream: bytes) -> None:
     with pytest.raises(RestoreFailed, match="nothing was restored"):
         check_trailer(stream, stream)
+
+
+def from_end(stream: bytes, size: int) -> list[bytes]:
+    """A stream in blocks of a size, the last one first."""
+    return [stream[at : at + size] for at in range(0, len(stream), size)][::-1]
+
+
+@pytest.mark.parametrize("size", [1, 7, 20, 1000])
+def test_rows_that_hold_the_lines_of_a_dump(size: int) -> None:
+    lines = HEAD + b"COPY x (a) FROM stdin;\n\\\\.\n" + TRAILER
+    cut = HEAD + b"COPY t (line) FROM stdin;\n" + lines
+    assert check_trailer(cut, cut) is PlainKind.DATABASE
+    with pytest.raises(RestoreFailed, match="cut inside the rows of a table"):
+        check_rows_end(from_end(cut, size))
+    check_rows_end(from_end(cut + b"\\.\n\n\n" + TRAILER, size))
+    check_rows_end(from_end(HEAD + b"COPY t (line) FROM stdin;\n\\.\n" + TRAILER, size))
+    check_rows_end(from_end(HEAD + b"CREATE TABLE t ();\n\n" + TRAILER, size))
 
 
 GLOBALS = b"""--
