@@ -157,7 +157,7 @@ def test_a_locked_table_is_waited_for_with_empty_hands(database: Database) -> No
             database.execute("SET lock_timeout = '1s'; ALTER TABLE a ADD COLUMN free int; ")
             database.execute("ALTER TABLE a DROP COLUMN free")
             execute(conn, "COMMIT")
-    assert events.reasons == ["table_locks_retry: public.b was locked by others"]
+    assert events.reasons == ["table_locks_retry: table public.b was locked by others"]
 
 
 def test_who_holds_the_lock_is_named(database: Database) -> None:

@@ -38,7 +38,8 @@ if t.TYPE_CHECKING:
     # The layers above name the type of a connection by this: the driver stays in this package.
     Connection = psycopg2.extensions.connection
 
-APPLICATION_NAME = "granary"
+# After the application's name in that of a client program's session.
+PROGRAM_SUFFIX = " program"
 _WORDS_LIMIT = 600
 
 # A connection that fails has no SQLSTATE (libpq keeps none), only words. The server's come after
@@ -98,7 +99,7 @@ def connect(
     settings: ConnectionSettings,
     dbname: str | None = None,
     *,
-    application_name: str = APPLICATION_NAME,
+    application_name: str | None = None,
 ) -> Connection:
     """Open a connection in autocommit mode to ``dbname`` (else the settings' own), talking UTF-8.
 
@@ -130,7 +131,7 @@ def connect(
 
 
 def _parameters(
-    settings: ConnectionSettings, dbname: str | None, application_name: str
+    settings: ConnectionSettings, dbname: str | None, application_name: str | None
 ) -> dict[str, t.Any]:
     password = settings.password.reveal() if settings.password else None
     wanted: dict[str, str | int | None] = {
@@ -144,7 +145,7 @@ def _parameters(
         "sslcert": settings.ssl_cert,
         "sslkey": settings.ssl_key,
         "connect_timeout": settings.connect_timeout_seconds,
-        "application_name": application_name,
+        "application_name": application_name or settings.application_name,
         # A firewall forgets a silent connection after minutes; the coordinator's is silent for
         # hours.
         "keepalives": 1,
@@ -233,7 +234,7 @@ def translated(doing: str, *, otherwise: type[PostgresError] = PostgresError) ->
 def program_environment(
     settings: ConnectionSettings,
     *,
-    application_name: str = APPLICATION_NAME,
+    application_name: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the whole environment for a client program: the only way the password reaches it.
@@ -244,7 +245,8 @@ def program_environment(
     """
     ours = os.environ if environ is None else environ
     env = {name: value for name, value in ours.items() if _may_inherit(name)}
-    env |= {"LC_ALL": "C", "PGAPPNAME": application_name}
+    name = application_name or f"{settings.application_name}{PROGRAM_SUFFIX}"
+    env |= {"LC_ALL": "C", "PGAPPNAME": name}
     # psycopg2-binary brings a libpq of its own; an LD_LIBRARY_PATH of the user's belongs to the
     # programs, so it stays.
     password = settings.password.reveal() if settings.password else None

@@ -10,6 +10,7 @@ import time
 import typing as t
 
 from . import queries
+from .connection import PROGRAM_SUFFIX
 from .session import execute, fetch, session_text
 
 if t.TYPE_CHECKING:
@@ -19,7 +20,8 @@ _WAIT_START_SINCE = 140000
 
 
 class LockQueue:
-    """Watches who waits behind the table locks of all sessions that have our application name.
+    """Watches who waits behind the table locks of all sessions that have our application name, and
+    of our client programs.
 
     It asks by a connection of its own or by the coordinator's idle one. Where the server does not
     say since when a session waits (before 14, and its query's start is not ours to see), it counts
@@ -33,7 +35,10 @@ class LockQueue:
         waited = f"extract(epoch FROM clock_timestamp() - min({since}))::float8"
         self._sql = queries.WAITERS.encode() % {
             b"waited": waited.encode(),
-            b"application_name": text.literal(application_name),
+            b"names": b", ".join(
+                text.literal(name)
+                for name in (application_name, f"{application_name}{PROGRAM_SUFFIX}")
+            ),
         }
         self._first_seen: dict[int, float] = {}
 

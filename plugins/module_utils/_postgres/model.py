@@ -18,11 +18,16 @@ if t.TYPE_CHECKING:
     from .._core.redaction import Secret
 
 PAGE_BYTES = 8192
+APPLICATION_NAME = "granary"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionSettings:
-    """Where the server is and who we are; ``None`` leaves a field to libpq's environment."""
+    """Where the server is and who we are; ``None`` leaves a field to libpq's environment.
+
+    ``application_name`` is what the server calls our sessions; those of client programs have a word
+    more.
+    """
 
     host: str | None = None
     port: int | None = None
@@ -35,6 +40,7 @@ class ConnectionSettings:
     ssl_cert: str | None = None
     ssl_key: str | None = None
     connect_timeout_seconds: int = 15
+    application_name: str = APPLICATION_NAME
 
     @property
     def place(self) -> str:

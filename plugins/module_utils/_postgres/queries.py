@@ -134,13 +134,25 @@ SELECT l.pid, NOT l.granted, a.application_name, a.usename, a.state, left(a.quer
    AND l.pid IS DISTINCT FROM pg_backend_pid()
  ORDER BY l.granted DESC, l.pid"""
 
+# Relations locked against us, and the table that each is, or is a part of: its index, its TOAST.
 EXCLUSIVELY_LOCKED = """
-SELECT l.relation
+SELECT l.relation, coalesce(o.oid, i.indrelid, l.relation)
   FROM pg_locks l
+  LEFT JOIN pg_index i ON i.indexrelid = l.relation
+  LEFT JOIN pg_class o ON o.reltoastrelid = coalesce(i.indrelid, l.relation)
  WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock'
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
    AND l.pid IS DISTINCT FROM pg_backend_pid()
  ORDER BY l.granted DESC, l.relation"""
+
+# Client programs of ours that wait for a lock, and for which relation.
+WAITING_PROGRAMS = """
+SELECT l.pid, l.relation, coalesce(n.nspname || '.' || c.relname, l.locktype)
+  FROM pg_locks l
+  JOIN pg_stat_activity a ON a.pid = l.pid
+  LEFT JOIN pg_class c ON c.oid = l.relation
+  LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE NOT l.granted AND a.application_name = %(application_name)s"""
 
 # Sessions that wait behind one of ours, and since when; waitstart came with version 14.
 WAITERS = """
@@ -149,5 +161,5 @@ SELECT l.pid, %(waited)s
   LEFT JOIN pg_stat_activity a ON a.pid = l.pid
  WHERE NOT l.granted
    AND pg_blocking_pids(l.pid) && ARRAY(SELECT o.pid FROM pg_stat_activity o
-                                         WHERE o.application_name = %(application_name)s)
+                                         WHERE o.application_name IN (%(names)s))
  GROUP BY l.pid"""

@@ -13,21 +13,20 @@ once is waited for with empty hands.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import time
 import typing as t
 
 from .._core.errors import PostgresError, TableLocksRefused
 from .._core.events import SilentEvents
 from .._core.units import plural
-from . import queries
 from .catalog import list_table_files, list_tables
-from .connection import APPLICATION_NAME, connect
+from .connection import connect
+from .relation_wait import LOCK_NOT_AVAILABLE, Obstacle, await_relation, find_obstacle
 from .server import read_lsn
 from .session import execute, fetch, prepare_dump_session, rollback, session_text
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from psycopg2.extensions import connection as Connection
 
@@ -37,13 +36,12 @@ if t.TYPE_CHECKING:
 LOCK_TIMEOUT_SECONDS = 60
 LOCK_ATTEMPTS = 10
 _NAMES_PER_STATEMENT = 500
-_LOCK_NOT_AVAILABLE = "55P03"
 # A listed table that is gone, or whose schema is, by the time of its LOCK.
 _GONE = frozenset({"42P01", "3F000", "42704", "42809", "XX000"})
-_SHOWN_SESSIONS = 5
-# A size is read of a table that we hold; only its TOAST's index can be locked by others, for the
-# time of a REINDEX.
-_LISTING_TIMEOUT = "10s"
+# Statements that take locks by the way know no NOWAIT; this is the shortest wait there is.
+_AT_ONCE = "SET LOCAL lock_timeout = '1ms'"
+# While rows are read only what is not locked beforehand can be in the way: TOAST, a new index.
+_NOT_FOR_EVER = "SET LOCAL lock_timeout = '60s'"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +61,17 @@ class LockedDatabase:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _StartAgain:
-    """Why an attempt is over; ``blocked`` is the table to wait for, if its lock was not free."""
+    """Why an attempt is over; ``obstacle`` is to be waited for, if a lock was not free."""
 
     reason: str
-    blocked: TableFile | None = None
+    obstacle: Obstacle | None = None
 
 
 def acquire_table_locks(
     settings: ConnectionSettings,
     dbname: str,
     *,
-    application_name: str = APPLICATION_NAME,
+    application_name: str | None = None,
     lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
     attempts: int = LOCK_ATTEMPTS,
     events: Events | None = None,
@@ -122,8 +120,8 @@ def _attempt_until_locked(
                 "backup when fewer tables are altered, created or dropped.",
                 database=dbname,
             )
-        if outcome.blocked is not None:
-            _wait_for(conn, outcome.blocked, lock_timeout_seconds)
+        if outcome.obstacle is not None:
+            await_relation(conn, outcome.obstacle, lock_timeout_seconds=lock_timeout_seconds)
 
 
 def _attempt(conn: Connection) -> LockedDatabase | _StartAgain:
@@ -140,22 +138,28 @@ def _attempt(conn: Connection) -> LockedDatabase | _StartAgain:
     change = _first_change(listed, list_table_files(conn))
     if change is not None:
         return _StartAgain(change)
-    tables = _list_within(conn)
-    if tables is None:
-        return _StartAgain("the size of a table could not be read for a lock on its TOAST")
+    try:
+        tables = _list_at_once(conn)
+    except TableLocksRefused:
+        return _refused(conn, listed.values())
     return LockedDatabase(
         connection=conn, snapshot_id=snapshot_id, lsn=read_lsn(conn), tables=tuple(tables)
     )
 
 
-def _list_within(conn: Connection) -> list[Table] | None:
-    execute(conn, f"SET LOCAL lock_timeout = '{_LISTING_TIMEOUT}'")
-    try:
-        tables = list_tables(conn)
-    except TableLocksRefused:
-        return None
-    execute(conn, "SET LOCAL lock_timeout = 0")
+def _list_at_once(conn: Connection) -> list[Table]:
+    # A size is read of a table that we hold; the index of its TOAST can be locked by a REINDEX.
+    execute(conn, _AT_ONCE)
+    tables = list_tables(conn)
+    execute(conn, _NOT_FOR_EVER)
     return tables
+
+
+def _refused(conn: Connection, tables: Iterable[TableFile]) -> _StartAgain:
+    rollback(conn)
+    obstacle = find_obstacle(conn, tables)
+    what = obstacle.name if obstacle else "a table"
+    return _StartAgain(f"{what} was locked by others", obstacle)
 
 
 def _first_change(before: Mapping[int, TableFile], now: Mapping[int, TableFile]) -> str | None:
@@ -174,74 +178,24 @@ def _first_change(before: Mapping[int, TableFile], now: Mapping[int, TableFile])
 
 
 def _lock_all(conn: Connection, tables: Sequence[TableFile]) -> _StartAgain | None:
-    for start in range(0, len(tables), _NAMES_PER_STATEMENT):
-        chunk = tables[start : start + _NAMES_PER_STATEMENT]
+    for chunk in _chunks(tables):
         try:
-            execute(conn, _lock_statement(conn, chunk, nowait=True), "Could not lock tables")
+            execute(conn, _lock_statement(conn, chunk), "Could not lock tables")
         except PostgresError as exc:
             sqlstate = exc.details.get("sqlstate")
             if sqlstate in _GONE:
                 return _StartAgain("a table was dropped or renamed meanwhile")
-            if sqlstate != _LOCK_NOT_AVAILABLE:
+            if sqlstate != LOCK_NOT_AVAILABLE:
                 raise
-            rollback(conn)
-            blocked = _blocked_among(conn, chunk)
-            return _StartAgain(f"{blocked or 'a table'} was locked by others", blocked)
+            return _refused(conn, chunk)
     return None
 
 
-def _lock_statement(
-    conn: Connection, tables: Iterable[TableFile | Table], *, nowait: bool
-) -> bytes:
+def _lock_statement(conn: Connection, tables: Iterable[TableFile | Table]) -> bytes:
     # ONLY: children and partitions are in the list by themselves.
     text = session_text(conn)
     names = b", ".join(b"ONLY " + text.qualified(table.schema, table.name) for table in tables)
-    return b"LOCK TABLE " + names + b" IN ACCESS SHARE MODE" + (b" NOWAIT" if nowait else b"")
-
-
-def _blocked_among(conn: Connection, tables: Sequence[TableFile]) -> TableFile | None:
-    """Find which table it was; ``None`` when its lock has been given up already."""
-    by_oid = {table.oid: table for table in tables}
-    rows = fetch(conn, queries.EXCLUSIVELY_LOCKED, "Could not look at the table locks")
-    return next((by_oid[oid] for (oid,) in rows if oid in by_oid), None)
-
-
-def _wait_for(conn: Connection, table: TableFile, lock_timeout_seconds: float) -> None:
-    """Wait until nobody locks ``table`` against us, in a transaction that holds nothing else."""
-    execute(conn, "BEGIN")
-    try:
-        execute(conn, f"SET LOCAL lock_timeout = '{max(1, round(lock_timeout_seconds * 1000))}ms'")
-        execute(conn, _lock_statement(conn, [table], nowait=False), f"Could not lock table {table}")
-    except PostgresError as exc:
-        sqlstate = exc.details.get("sqlstate")
-        if sqlstate in _GONE:
-            return
-        if sqlstate == _LOCK_NOT_AVAILABLE:
-            rollback(conn)
-            raise TableLocksRefused(
-                f"Table {table} stayed locked for {lock_timeout_seconds:g} s "
-                f"{_holders(conn, table)}; wait for that session or end it, or raise lock_timeout.",
-                table=str(table),
-            ) from exc
-        raise
-    finally:
-        rollback(conn)
-
-
-def _holders(conn: Connection, table: TableFile) -> str:
-    sql = queries.LOCK_HOLDERS.format(oid=table.oid)
-    rows = fetch(conn, sql, "Could not look at the table locks")
-    if not rows:
-        return "by a session that has gone meanwhile"
-    return "by " + "; ".join(_session_shown(*row) for row in rows[:_SHOWN_SESSIONS])
-
-
-def _session_shown(pid: int | None, waits: bool, *facts: str | None) -> str:
-    if pid is None:
-        return "a prepared transaction"
-    application, role, state, query = (" ".join((fact or "unknown").split()) for fact in facts)
-    waiting = ", waiting itself" if waits else ""
-    return f"pid {pid} (application {application}, role {role}, {state}{waiting}: {query})"
+    return b"LOCK TABLE " + names + b" IN ACCESS SHARE MODE NOWAIT"
 
 
 def join_snapshot(conn: Connection, snapshot_id: str) -> None:
@@ -255,15 +209,41 @@ def join_snapshot(conn: Connection, snapshot_id: str) -> None:
     )
 
 
-def lock_tables(conn: Connection, tables: Iterable[Table]) -> None:
+def lock_tables(conn: Connection, tables: Sequence[Table]) -> None:
     """Lock a worker's tables inside its transaction, all before it reads a row; wait for nobody.
 
     Raises ``TableLocksRefused`` when one is not free (somebody's DDL queues behind the
     coordinator): the whole attempt, the coordinator's included, must then be given up and begun
     again.
     """
-    rest = iter(tables)
-    while chunk := tuple(itertools.islice(rest, _NAMES_PER_STATEMENT)):
-        execute(
-            conn, _lock_statement(conn, chunk, nowait=True), "Could not lock tables in a worker"
-        )
+    for chunk in _chunks(tables):
+        execute(conn, _lock_statement(conn, chunk), "Could not lock tables in a worker")
+    lock_indexes(conn, tables)
+
+
+def lock_indexes(conn: Connection, tables: Sequence[Table]) -> None:
+    """Lock the indexes of tables whose rows the session will query; wait for nobody.
+
+    A query locks every index of its table when it is planned (optimizer/util/plancat.c), and keeps
+    the locks. A worker that planned its first query late would wait for a REINDEX that waits for
+    another worker, for ever; so all plan one beforehand.
+
+    Raises ``TableLocksRefused``, see ``lock_tables``.
+    """
+    text = session_text(conn)
+    execute(conn, _AT_ONCE)
+    for chunk in _chunks([table for table in tables if table.index_count]):
+        plans = [
+            b"EXPLAIN SELECT FROM ONLY " + text.qualified(table.schema, table.name)
+            for table in chunk
+        ]
+        execute(conn, b"; ".join(plans), "Could not lock indexes")
+    execute(conn, _NOT_FOR_EVER)
+
+
+T = t.TypeVar("T")
+
+
+def _chunks(tables: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(tables), _NAMES_PER_STATEMENT):
+        yield tables[start : start + _NAMES_PER_STATEMENT]

@@ -10,7 +10,6 @@ import contextlib
 import typing as t
 
 from .._core.errors import BackupYielded
-from .._postgres.connection import APPLICATION_NAME
 from .._postgres.lock_queue import LockQueue
 from .backup_plan import connect_server
 
@@ -33,7 +32,7 @@ def yield_watch(
         yield
         return
     with contextlib.closing(connect_server(connection)) as conn:
-        queue = LockQueue(conn, APPLICATION_NAME)
+        queue = LockQueue(conn, connection.application_name)
 
         def look() -> None:
             waited = queue.longest_wait_seconds()
