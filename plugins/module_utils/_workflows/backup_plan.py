@@ -22,6 +22,7 @@ from .._postgres.connection import connect
 from .._postgres.database_contents import database_size, read_globals
 from .._postgres.lock_capacity import check_lock_capacity
 from .._postgres.programs import find_program
+from .._postgres.relation_wait import await_relation
 from .._postgres.rights import unreadable
 from .._postgres.server import check_supported, read_server, refuse_pooler
 from .._postgres.session import prepare_dump_session
@@ -37,6 +38,7 @@ if t.TYPE_CHECKING:
     from .._postgres.database_contents import GlobalContents
     from .._postgres.model import ConnectionSettings, Database, ServerFacts, Table
     from .._postgres.programs import Program
+    from .._postgres.relation_wait import Obstacle
     from .._postgres.table_locks import LockedDatabase
     from .backup_history import BackupHistory
     from .requests import BackupRequest
@@ -78,6 +80,14 @@ class DatabasePlan:
             lock_timeout_seconds=self.request.lock_timeout,
             events=self.events,
         )
+
+    def await_relation(self, obstacle: Obstacle) -> None:
+        """Wait with empty hands until nobody locks what was in the way.
+
+        Raises ``TableLocksRefused``.
+        """
+        with contextlib.closing(connect(self.connection, self.database.name)) as conn:
+            await_relation(conn, obstacle, lock_timeout_seconds=self.request.lock_timeout)
 
     def choose(self, tables: Sequence[Table]) -> TableChoice:
         """Decide who copies the rows of which table, and check that the server's lock table can

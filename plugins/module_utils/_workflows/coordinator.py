@@ -10,6 +10,7 @@ the run.
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 from .work_units import PackStored
@@ -32,6 +33,7 @@ class Coordinator:
         self._index = index
         self._lock = lock
         self._chores: list[Callable[[], None]] = [lock.check]
+        self._next_chores = 0.0
 
     def add_chore(self, chore: Callable[[], None]) -> None:
         """Call ``chore`` about once a second from now on; what it raises ends the wait."""
@@ -41,23 +43,32 @@ class Coordinator:
         """Call ``chore`` no more."""
         self._chores.remove(chore)
 
-    def receive(self, descriptors: Iterable[int] = ()) -> tuple[list[tuple[int, object]], set[int]]:
-        """Return what came within about a second: messages as (worker, message), readable
+    def receive(
+        self, descriptors: Iterable[int] = (), seconds: float = LOOK_SECONDS
+    ) -> tuple[list[tuple[int, object]], set[int]]:
+        """Return what came within about ``seconds``: messages as (worker, message), readable
         descriptors.
 
         Packs that workers report go into the index and are not returned. Raises what a worker or a
         chore raises.
         """
-        messages, ready = self.pool.receive(LOOK_SECONDS, descriptors)
+        messages, ready = self.pool.receive(seconds, descriptors)
         rest = []
         for number, message in messages:
             if isinstance(message, PackStored):
                 self._index.add(message.record)
             else:
                 rest.append((number, message))
+        self._do_chores()
+        return rest, ready
+
+    def _do_chores(self) -> None:
+        now = time.monotonic()
+        if now < self._next_chores:
+            return
+        self._next_chores = now + LOOK_SECONDS
         for chore in self._chores:
             chore()
-        return rest, ready
 
     def ask_all(self, question: object, answer: type[object]) -> None:
         """Send ``question`` to every worker and wait for each one's ``answer``; other messages are

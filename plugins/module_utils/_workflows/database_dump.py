@@ -14,13 +14,18 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import functools
+import re
 import select
+import time
 import typing as t
 
 from .._core.errors import DumpFailed, GranaryError, PostgresError, ProgramError, TableLocksRefused
 from .._postgres.dump_programs import DumpTarget, data_dump, dump_warnings, schema_dump
 from .._postgres.layout import WHOLE_TABLE_FILE_BYTES
+from .._postgres.relation_wait import Obstacle, end_waiting_programs
 from .._postgres.segments import TID_RANGE_SCAN_SINCE, plan_segments
+from .._postgres.table_locks import lock_indexes
 from .collector import TableCollector
 from .snapshot_holder import SnapshotHolder
 from .stop_signals import interruptible
@@ -50,11 +55,18 @@ if t.TYPE_CHECKING:
 T = t.TypeVar("T")
 
 ATTEMPTS = 10
-# While it waits for a table lock pg_dump holds others, and so may the coordinator: not for long.
+# While it waits for a lock pg_dump holds others, and so does the coordinator: it is ended at once.
+# Should nobody see it wait, it ends itself; for other locks than those of tables it would not.
 PROGRAM_LOCK_WAIT_SECONDS = 2.0
+_LOOK_SECONDS = 0.1
 SCHEMA, DATA = "schema.dump", "data.dump"
 _IN_HAND = 2
-_LOCK_WORDS = ("lock timeout", "could not obtain lock", "deadlock detected")
+# How pg_dump ends when it could not get a lock (its --lock-wait-timeout is a statement_timeout),
+# and when a view, a type or a function of its snapshot was dropped by the time it is described.
+_BEGIN_AGAIN = re.compile(
+    r"lock timeout|statement timeout|could not obtain lock|deadlock detected|cache lookup failed"
+    r"|could not open relation with OID|administrator command|does not exist"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +80,14 @@ class DumpedDatabase:
     counts: dict[tuple[str, str], int]
     streams: dict[str, StreamDone]
     warnings: list[DumpWarning]
+
+
+class _ProgramWaited(TableLocksRefused):
+    """pg_dump wanted what somebody else locks; ``obstacle`` is to be waited for."""
+
+    def __init__(self, obstacle: Obstacle) -> None:
+        super().__init__(f"{obstacle.name} was locked by others when pg_dump wanted it")
+        self.obstacle = obstacle
 
 
 class DatabaseDump:
@@ -103,6 +123,8 @@ class DatabaseDump:
         up again.
         """
         with contextlib.ExitStack() as stack:
+            # Before the programs, so that they find nothing locked that a query needs later.
+            lock_indexes(self._locked.connection, self._choice.counted)
             self._start_programs(stack)
             self._await_ready()
             holder = SnapshotHolder(self._locked.connection, self._choice.counted)
@@ -114,6 +136,9 @@ class DatabaseDump:
                 self._read(holder)
             except PostgresError as exc:
                 self._raise_program_error(exc)
+                if isinstance(exc, TableLocksRefused):
+                    # Too late to begin again: the worker that waited has ended.
+                    raise DumpFailed(exc.message) from exc
                 raise
         self._choice.prove(self._streams[DATA].toc)
         return DumpedDatabase(
@@ -146,9 +171,10 @@ class DatabaseDump:
         waiting = set(range(len(self._pool)))
         silent = {child.stdout.fileno(): child for child in self._programs.values()}
         while waiting or silent:
-            messages, readable = self._coordinator.receive(silent)
+            messages, readable = self._coordinator.receive(silent, _LOOK_SECONDS)
             for number, message in messages:
                 if isinstance(message, Refused):
+                    self._end_waiting_programs()
                     raise message.error
                 if isinstance(message, Ready):
                     waiting.discard(number)
@@ -156,6 +182,14 @@ class DatabaseDump:
                 child = silent.pop(descriptor)
                 if not _has_output(descriptor):
                     raise self._start_failure(child)
+            if silent:
+                self._end_waiting_programs()
+
+    def _end_waiting_programs(self) -> None:
+        name = self._plan.connection.application_name
+        obstacle = end_waiting_programs(self._locked.connection, name)
+        if obstacle is not None:
+            raise _ProgramWaited(obstacle)
 
     def _start_failure(self, child: Child) -> GranaryError:
         """Return why a program ended before its first byte."""
@@ -163,8 +197,11 @@ class DatabaseDump:
         try:
             child.wait()
         except ProgramError as exc:
-            if any(words in exc.message for words in _LOCK_WORDS):
-                return TableLocksRefused(f"Tables of database {name} are locked: {exc.message}")
+            if _BEGIN_AGAIN.search(exc.message):
+                return TableLocksRefused(
+                    f"Database {name} is being altered: {exc.message}; run the backup when fewer "
+                    "tables are altered, created or dropped."
+                )
             return DumpFailed(f"Could not dump database {name}: {exc.message}")
         return DumpFailed(f"Could not dump database {name}: {child.name} wrote nothing.")
 
@@ -257,23 +294,28 @@ def _has_output(descriptor: int) -> bool:
 def dump_database(
     coordinator: Coordinator, plan: DatabasePlan, describe: Callable[[DumpedDatabase], T]
 ) -> T:
-    """Dump one database, in as many attempts as its table locks take, at most 10.
+    """Dump one database, in as many attempts as its table locks take: 10, and more while
+    ``lock_timeout`` is not over.
 
     Returns what ``describe`` makes of it while the snapshot is still open.
 
     Raises ``TableLocksRefused``, ``DumpFailed``, ``BackupYielded``, or whatever ends a run.
     """
     attempt = 0
+    deadline = time.monotonic() + plan.request.lock_timeout
     while True:
         attempt += 1
+        obstacle: Obstacle | None = None
         locked = interruptible(plan.lock_tables)
         with contextlib.closing(locked.connection):
+            dump = DatabaseDump(coordinator, plan, locked)
             try:
-                described = describe(DatabaseDump(coordinator, plan, locked).run())
+                described = describe(dump.run())
             except TableLocksRefused as exc:
-                if attempt == ATTEMPTS:
+                if attempt >= ATTEMPTS and time.monotonic() >= deadline:
                     raise
                 refused: str | None = exc.message
+                obstacle = exc.obstacle if isinstance(exc, _ProgramWaited) else None
             else:
                 refused = None
         # Only now, with nothing locked any more, can what was in the way go on.
@@ -281,3 +323,5 @@ def dump_database(
         if refused is None:
             return described
         plan.events.progress("table_locks_retry", attempt=attempt, reason=refused)
+        if obstacle is not None:
+            interruptible(functools.partial(plan.await_relation, obstacle))
