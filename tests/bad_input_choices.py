@@ -1,0 +1,156 @@
+# Copyright (c) 2026 Granary contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Snapshots, databases and tables that are not there, and options that do not go together."""
+
+from __future__ import annotations
+
+from tests.bad_input import (
+    Case,
+    backup,
+    folder,
+    info,
+    on_place,
+    restore,
+    restore_at,
+    without,
+)
+
+LISTED = "sales.orders"
+SNAPSHOT = [
+    Case("unknown snapshot", restore(snapshot="0123456789"), "snapshot_missing", ("lists them",)),
+    Case("no id", restore(snapshot="yesterday"), "snapshot_missing", ("'yesterday'",), True),
+    Case("empty id", restore(snapshot=""), "snapshot_missing", ("give `latest`",), True),
+    Case(
+        "ambiguous prefix",
+        restore_at(snapshot=lambda scene: scene.shared_digit),
+        "snapshot_ambiguous",
+        ("give more digits",),
+    ),
+    Case("several hosts", restore(host=None), "config", ("main, other", "say by host")),
+    Case("unknown host", restore(host="else"), "snapshot_missing", ("'else'", "main, other"), True),
+    Case("table not in the snapshot", restore(tables=["a.b"]), "config", ("'a.b'", "schema.table")),
+    Case("table without schema", restore(tables=["orders"]), "config", ("schema.table",), True),
+    Case(
+        "database not in the snapshot",
+        restore(databases=["shop", "no"]),
+        "snapshot_missing",
+        ("'no'", "lists what there is"),
+    ),
+    Case(
+        "database not in the snapshot that is named",
+        lambda scene: scene.stage.restore(snapshot=scene.stage.snapshot, databases=["no"]),
+        "config",
+        ("'no'", "correct databases"),
+        True,
+    ),
+    Case(
+        "target not empty",
+        restore_at(login_port=lambda scene: scene.stage.source.port),
+        "target_not_empty",
+        ("'shop'", "use clean", "rename"),
+    ),
+    Case(
+        "no database to go into", restore(tables=[LISTED], into="no"), "database_missing", ("no",)
+    ),
+    Case(
+        "table in the way",
+        restore_at(
+            tables=lambda scene: [LISTED],
+            into=lambda scene: "shop",
+            login_port=lambda scene: scene.stage.source.port,
+        ),
+        "target_not_empty",
+        (LISTED, "rename_tables"),
+    ),
+    Case("bad query", info(query="snapshots[0"), "config", ("snapshots[0", "correct query")),
+    Case("query of a wrong type", info(query="length(`1`)"), "config", ("length", "query"), True),
+    Case("negative limit", info(limit=-1), "config", ("limit",), True),
+]
+
+CLASHES = [
+    Case("no backend", on_place("repository", lambda s: {"backend": {}}), None, ("local, s3",)),
+    Case(
+        "two backends",
+        on_place(
+            "repository", lambda s: {"backend": folder("/x")["backend"] | {"s3": {"bucket": "x"}}}
+        ),
+        None,
+        ("local|s3",),
+    ),
+    Case(
+        "half a key", on_place("repository", lambda s: {"access_key": "x"}), None, ("secret_key",)
+    ),
+    Case(
+        "token without key",
+        on_place("repository", lambda s: {"session_token": "x"}),
+        None,
+        ("session_token",),
+        True,
+    ),
+    Case("no host", lambda s: without(s.stage.backup(), "host"), None, ("host",)),
+    Case("empty host", backup(host=""), "config", ("host",), True),
+    Case("arguments for parallel", backup(dump_args=["-n", "x"]), "config", ("format=plain",)),
+    Case(
+        "tables to leave out of plain",
+        backup(format="plain", exclude_tables=["a.b"]),
+        "config",
+        ("exclude_tables", "--exclude-table-data"),
+    ),
+    Case(
+        "two in one script", backup(format="plain", databases=["a", "b"]), "config", ("name one",)
+    ),
+    Case("no databases", backup(databases=[]), "config", ("databases", "leave it out"), True),
+    Case("tag with a comma", backup(tags=["a,b"]), "config", ("tag", "comma"), True),
+    Case("small packs", backup(pack_size=1000), "config", ("pack_size", "64 KiB"), True),
+    Case("negative wait", backup(lock_timeout=-1), "config", ("lock_timeout",), True),
+    Case("no jobs, backup", backup(jobs=0), "config", ("jobs", "at least 1")),
+    Case("no jobs, restore", restore(jobs=0), "config", ("jobs", "at least 1"), True),
+    Case("unknown format", backup(format="custom"), None, ("parallel, plain",), True),
+    Case("no tables", restore(tables=[]), "config", ("tables", "leave it out"), True),
+    Case("no databases, restore", restore(databases=[]), "config", ("databases", "leave it"), True),
+    Case("clean with tables", restore(tables=[LISTED], clean=True), "config", ("clean", "tables")),
+    Case("into without tables", restore(into="x"), "config", ("into", "tables")),
+    Case(
+        "into with rename",
+        restore(tables=[LISTED], into="x", rename={"shop": "y"}),
+        "config",
+        ("into", "rename"),
+    ),
+    Case("rename onto itself", restore(rename={"shop": "shop"}), "config", ("itself", "leave it")),
+    Case("rename of another", restore(rename={"shap": "x"}), "config", ("'shap'", "'shop'"), True),
+    Case("rename to nothing", restore(rename={"shop": ""}), "config", ("rename",), True),
+    Case("rename to template0", restore(rename={"shop": "template0"}), "config", ("rename",), True),
+    Case("renamed without tables", restore(rename_tables={"a.b": "a.c"}), "config", ("tables",)),
+    Case(
+        "table onto itself",
+        restore(tables=[LISTED], rename_tables={LISTED: LISTED}),
+        "config",
+        ("itself", "leave it"),
+    ),
+    Case(
+        "table renamed without schema",
+        restore(tables=[LISTED], rename_tables={LISTED: "x"}),
+        "config",
+        ("schema.table",),
+        True,
+    ),
+    Case(
+        "renamed table not chosen",
+        restore(tables=[LISTED], rename_tables={"a.b": "a.c"}),
+        "config",
+        ("a.b", "add it"),
+        True,
+    ),
+    Case(
+        "two tables, one name",
+        restore(
+            tables=[LISTED, "public.customers"],
+            rename_tables={LISTED: "a.b", "public.customers": "a.b"},
+        ),
+        "config",
+        ("give them different names",),
+        True,
+    ),
+]
