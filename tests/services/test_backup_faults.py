@@ -71,10 +71,13 @@ def _command(process: int) -> str:
 
 
 def _our_processes() -> list[int]:
-    """Workers, the lock's keeper, client programs: all below this one but the test's servers."""
-    servers = [one for one in _children_of(os.getpid()) if "bin/postgres " in _command(one)]
-    theirs = {process for server in servers for process in (server, *_below(server))}
-    return [process for process in _below(os.getpid()) if process not in theirs]
+    """Workers and the lock's keeper, which are forks of this process, and client programs."""
+    ours = _command(os.getpid())
+    return [
+        process
+        for process in _below(os.getpid())
+        if (command := _command(process)) == ours or "/pg_dump" in command
+    ]
 
 
 def _programs(name: str) -> list[int]:
