@@ -1,0 +1,245 @@
+# Copyright (c) 2026 Granary contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Everything that PostgreSQL can hold, backed up, restored and compared (tests/equality.py)."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+
+from ansible_collections.granary.postgres.plugins.module_utils._core.errors import RightsMissing
+from ansible_collections.granary.postgres.plugins.module_utils._core.events import RecordedEvents
+from ansible_collections.granary.postgres.plugins.module_utils._workflows.requests import (
+    RestoreRequest,
+    RestoreResult,
+)
+from ansible_collections.granary.postgres.plugins.module_utils._workflows.restore import run_restore
+from tests.corpus.build import (
+    GUARDED,
+    LONG,
+    SERVER_SETTINGS,
+    SHORT,
+    SUBSCRIBER,
+    CorpusDatabase,
+    build_corpus,
+)
+from tests.equality import Comparison, count_rows, differences
+from tests.fix_backup import access, back_up_server, connection, files_of, read_manifest
+from tests.fix_postgres import PostgresFactory
+from tests.fix_repository import Place, back_up
+from tests.testbed.postgres import PostgresServer, client_bin, client_major_for
+
+MANIFEST = "/postgres/manifest.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """A server that holds the corpus; nobody changes it."""
+
+    server: PostgresServer
+    databases: tuple[CorpusDatabase, ...]
+
+
+class CorpusFactory(t.Protocol):
+    """Gives the server of a major with the corpus, made when first asked for."""
+
+    def __call__(self, major: int) -> Corpus: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A source and a target; `client` is the only major of client programs, None those that fit."""
+
+    source: int
+    target: int
+    client: int | None = None
+    standby: bool = False
+    plain: bool = False
+    fine: bool = False
+
+    def __str__(self) -> str:
+        """Say what it is, as the id of a test."""
+        words = [f"{self.source}-{self.target}"]
+        words += [f"clients{self.client}"] if self.client else []
+        words += [word for word in ("standby", "plain", "fine") if getattr(self, word)]
+        return "-".join(words)
+
+
+PAIRS = (
+    *(Pair(source=major, target=major) for major in (14, 15, 16, 17, 18)),
+    Pair(source=14, target=18),
+    Pair(source=13, target=18),
+    Pair(source=17, target=17, standby=True),
+    Pair(source=15, target=15, client=18),
+    Pair(source=16, target=16, client=18),
+)
+ALL_PAIRS = (
+    *PAIRS,
+    Pair(source=10, target=16, plain=True),
+    *(replace(p, fine=True) for p in PAIRS),
+)
+
+
+@pytest.fixture(scope="session")
+def corpus(postgres: PostgresFactory, pytestconfig: pytest.Config) -> CorpusFactory:
+    """Servers that hold the corpus, each made once."""
+    sizes = LONG if pytestconfig.getoption("--long") else SHORT
+    made: dict[int, Corpus] = {}
+
+    def give(major: int) -> Corpus:
+        if major not in made:
+            server = postgres(major, settings=SERVER_SETTINGS | {"application_name": "corpus"})
+            made[major] = Corpus(server=server, databases=build_corpus(server, sizes))
+        return made[major]
+
+    return give
+
+
+@pytest.fixture
+def standby(corpus: CorpusFactory) -> Iterator[Callable[[int], PostgresServer]]:
+    """Hot standbys of the servers with the corpus, which have replayed all of it."""
+    made: list[PostgresServer] = []
+
+    def give(major: int) -> PostgresServer:
+        made.append(corpus(major).server.standby())
+        made[-1].wait_for_replay(corpus(major).server)
+        return made[-1]
+
+    yield give
+    for server in made:
+        server.close()
+
+
+def restore(
+    place: Place, target: PostgresServer, client: int | None = None, **options: t.Any
+) -> RestoreResult:
+    """Restore the latest snapshot as the superuser of a server."""
+    request = RestoreRequest(
+        repository=access(place),
+        connection=connection(target),
+        jobs=2,
+        bin_dir=str(client_bin(client or client_major_for(target.major))),
+        **options,
+    )
+    return run_restore(request, events=RecordedEvents(), check_mode=False)
+
+
+def plant_pages(place: Place, pages: int) -> None:
+    """Add a snapshot by whose manifest segments had so few pages: the next backup keeps that."""
+    manifest = read_manifest(place)
+    for database in manifest["databases"]:
+        for table in database["tables"]:
+            if table.get("segment_pages"):
+                table["segment_pages"] = pages
+    with place.open() as repository:
+        back_up(repository, {MANIFEST: json.dumps(manifest).encode()}, hostname="main")
+
+
+def print_taken_over(place: Place) -> int:
+    """Print the tables whose rows the engine copied itself, and return how many there are."""
+    taken = [
+        (database["definition"]["name"], table)
+        for database in read_manifest(place)["databases"]
+        for table in database["tables"]
+        if table["taken_over"]
+    ]
+    for database, table in taken:
+        print(
+            f"taken over: {database!r}: {table['schema']!r}.{table['name']!r}: {table['rows']} "
+            f"rows, {len(table['segments'])} segments of {table['segment_pages']} pages"
+        )
+    return len(taken)
+
+
+def back_up_corpus(
+    pair: Pair, source: PostgresServer, place: Place, databases: Collection[str]
+) -> dict[str, t.Any]:
+    """Back up a server with the corpus as a pair wants it; return the manifest, print figures."""
+    options: dict[str, t.Any] = {
+        "bin_dir": str(client_bin(pair.client or client_major_for(source.major))),
+        "databases": tuple(databases) if pair.client else None,
+    }
+    if pair.fine:
+        options |= {"segment_threshold": 0}
+        back_up_server(source, place, **options)
+        plant_pages(place, 1)
+    result = back_up_server(source, place, **options)
+    taken = print_taken_over(place)
+    print(f"{pair}: {result.stats}, {taken} tables taken over")
+    return read_manifest(place)
+
+
+def names(manifest: dict[str, t.Any]) -> dict[str, str]:
+    """The databases of a manifest, each under its own name."""
+    found = [entry["definition"]["name"] for entry in manifest["databases"]]
+    return dict(zip(found, found, strict=True))
+
+
+class TestPairs:
+    @pytest.mark.sampled("pair", ALL_PAIRS, 2)
+    def test_all_of_it_comes_back(
+        self,
+        pair: Pair,
+        corpus: CorpusFactory,
+        standby: Callable[[int], PostgresServer],
+        private_postgres: PostgresFactory,
+        local_place: Place,
+    ) -> None:
+        local_place.create().close()
+        built = corpus(pair.source)
+        source = standby(pair.source) if pair.standby else built.server
+        if pair.plain:
+            back_up_server(source, local_place, format="plain")
+            databases = {one.name: one.name for one in built.databases}
+        else:
+            wanted = {one.name for one in built.databases} | {"postgres"}
+            # pg_dump 18 writes options of subscriptions that older servers do not know.
+            wanted -= {SUBSCRIBER} if pair.client else set()
+            databases = names(back_up_corpus(pair, source, local_place, wanted))
+            assert set(databases) == wanted
+        target = private_postgres(pair.target, settings=SERVER_SETTINGS)
+        result = restore(local_place, target, pair.client)
+        assert result.verified is not pair.plain
+        found = differences(Comparison(source=source, target=target, databases=databases))
+        print(f"{pair}: {count_rows(target, list(databases))} tables and rows equal")
+        assert not found, "\n".join(found)
+
+
+class TestReader:
+    """A role with nothing but pg_read_all_data."""
+
+    def test_reads_all_but_large_objects_and_row_security(
+        self, corpus: CorpusFactory, private_postgres: PostgresFactory, local_place: Place
+    ) -> None:
+        local_place.create().close()
+        built = corpus(16)
+        databases = [one.name for one in built.databases if one.name not in {GUARDED, SUBSCRIBER}]
+        back_up_server(built.server, local_place, user="reader", databases=tuple(databases))
+        target = private_postgres(16, settings=SERVER_SETTINGS)
+        assert restore(local_place, target).verified
+        found = differences(
+            Comparison(
+                source=built.server,
+                target=target,
+                databases=dict(zip(databases, databases, strict=True)),
+                passwords=False,
+            )
+        )
+        assert not found, "\n".join(found)
+
+    def test_is_told_all_that_it_may_not_read_before_anything_is_read(
+        self, corpus: CorpusFactory, local_place: Place
+    ) -> None:
+        local_place.create().close()
+        before = files_of(local_place)
+        with pytest.raises(RightsMissing) as refused:
+            back_up_server(corpus(16).server, local_place, user="reader")
+        for word in ("secured", "large object", "111111", GUARDED):
+            assert word in str(refused.value)
+        assert files_of(local_place) == before
