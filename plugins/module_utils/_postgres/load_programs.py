@@ -22,6 +22,7 @@ from .._core.process import DEVNULL, PIPE, Child
 from .archive import read_toc
 from .connection import program_environment
 from .dump_programs import program_argument
+from .foreign_keys import with_what_hangs_on
 from .quoting import program_dbname
 
 if t.TYPE_CHECKING:
@@ -39,6 +40,7 @@ _OPTIONS = "-c default_transaction_read_only=off"
 _ERROR = re.compile(r"^(pg_restore|psql)\S*:.*\b(error|ERROR|FATAL|PANIC):")
 _STATEMENT = re.compile(r"^(Command was: |LINE \d+: |\s*\^|.*\bSTATEMENT: )")
 _IGNORED_ERRORS = re.compile(r"errors ignored on restore: (\d+)")
+_FROM_ENTRY = re.compile(r"from TOC entry (\d+);")
 _WORDS_LINES = 6
 _WORDS_LIMIT = 800
 
@@ -91,14 +93,25 @@ def load_post_data(
 
     The archive must hold both sections: of post-data alone pg_restore cannot tell which entries
     stand in each other's way, and deadlocks. Otherwise as ``load_pre_data``.
+
+    Event triggers come last, by themselves: pg_restore makes them before it fills materialized
+    views, and one that writes down what it sees would add rows to those that were backed up.
     """
+    with archive.open("rb") as file:
+        toc = read_toc(file.read)
+    triggers = with_what_hangs_on(toc, toc.of("EVENT TRIGGER"))
     arguments = [
         "--section=post-data",
         f"--jobs={jobs}",
-        *_listed(archive, only, leave_out),
+        *_listed(archive, only, triggers.union(leave_out)),
         str(archive),
     ]
-    return _run(loader, arguments, "the definitions after the rows")
+    warnings = _run(loader, arguments, "the definitions after the rows")
+    last = triggers.difference(leave_out) if only is None else triggers.intersection(only)
+    if last:
+        arguments = ["--section=post-data", *_listed(archive, last, leave_out), str(archive)]
+        warnings += _run(loader, arguments, "the event triggers")
+    return warnings
 
 
 def load_data(
@@ -260,7 +273,19 @@ def _run(
             raise RestoreFailed(
                 f"Restoring {what} of database {loader.database!r} failed: {words or exc}.",
                 database=loader.database,
+                refused_entry=_refused_entry(lines) if blocks is None else None,
             ) from exc
+
+
+def _refused_entry(lines: Sequence[str]) -> int | None:
+    """Return the dump id of the first entry that could not be made, of archives in files."""
+    entry = None
+    for line in lines:
+        if found := _FROM_ENTRY.search(line):
+            entry = int(found[1])
+        elif line.startswith("Command was: CREATE "):
+            return entry
+    return None
 
 
 def _own_arguments(loader: Loader) -> list[str]:
