@@ -31,6 +31,19 @@ def pytest_configure(config: pytest.Config) -> None:
     """Draw the seed; xdist's workers take the one of the process that started them."""
     given = getattr(config, "workerinput", {}).get("granary_seed", config.getoption("--seed"))
     config.stash[_SEED] = random.randrange(1_000_000) if given is None else given
+    config.addinivalue_line(
+        "markers",
+        "sampled(name, rows, count): run once for each of `count` of the rows, drawn by the seed; "
+        "in the long form for each of all of them",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Draw what a test that is marked `sampled` runs with."""
+    draw = _Sampler.of(metafunc.config)
+    for marker in metafunc.definition.iter_markers("sampled"):
+        name, rows, count = marker.args
+        metafunc.parametrize(name, draw(rows, count), ids=str)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -58,13 +71,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def sampler(request: pytest.FixtureRequest) -> Sampler:
     """Draws samples; each call by the run's seed, so that the order of tests does not matter."""
-    return _Sampler(request.config.stash[_SEED], whole=bool(request.config.getoption("--long")))
+    return _Sampler.of(request.config)
+
+
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    """The run's seed, for tests that draw more than rows."""
+    return int(request.config.stash[_SEED])
 
 
 class _Sampler:
     def __init__(self, seed: int, *, whole: bool) -> None:
         self._seed = seed
         self._whole = whole
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> _Sampler:
+        return cls(config.stash[_SEED], whole=bool(config.getoption("--long")))
 
     def __call__(self, rows: Sequence[Row], count: int) -> list[Row]:
         if self._whole or count >= len(rows):

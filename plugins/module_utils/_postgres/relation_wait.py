@@ -108,4 +108,4 @@ def end_waiting_programs(conn: Connection, application_name: str) -> Obstacle | 
     )
     for pid, dummy_oid, dummy_name in rows:
         execute(conn, f"SELECT pg_catalog.pg_terminate_backend({pid})")
-    return next((Obstacle(oid or 0, name) for dummy_pid, oid, name in rows), None)
+    return next((Obstacle(oid or 0, f"relation {name}") for dummy_pid, oid, name in rows), None)
