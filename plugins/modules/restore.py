@@ -173,6 +173,95 @@ restore:
   description: What was restored, or would be in check mode.
   returned: success
   type: dict
+  contains:
+    databases:
+      description: The databases, in the order in which they are restored; empty for a plain SQL script.
+      type: list
+      elements: dict
+      contains:
+        database:
+          description: Its name in the snapshot.
+          type: str
+          sample: shop
+        target:
+          description: Its name in the server.
+          type: str
+          sample: shop_of_yesterday
+        action:
+          description:
+            - V(create) where the server had none of that name, V(replace) where it was dropped and made anew,
+              V(fill) where it was there and empty, V(into) for tables that come into an existing one.
+          type: str
+          sample: create
+        table_count:
+          description: How many tables with rows of their own.
+          type: int
+          sample: 154
+        rows:
+          description: How many rows they hold.
+          type: int
+          sample: 7200345
+        size_bytes:
+          description: The size of their rows in the snapshot.
+          type: int
+          sample: 1503238553
+        tables:
+          description: The tables, by schema and name, at most 1,000.
+          type: list
+          elements: dict
+          contains:
+            schema:
+              description: Its schema.
+              type: str
+              sample: public
+            name:
+              description: Its name.
+              type: str
+              sample: orders
+            rows:
+              description: How many rows; V(null) where the rows were left out of the backup.
+              type: int
+              sample: 120000
+    globals:
+      description: Whether roles and tablespaces that the server lacks are made.
+      type: bool
+      sample: true
+    missing_roles:
+      description: The roles that the server lacked.
+      type: list
+      elements: str
+      sample: [shopper]
+    missing_tablespaces:
+      description: The tablespaces that the server lacked.
+      type: list
+      elements: str
+      sample: []
+    renamed_tables:
+      description: The tables of O(rename_tables), each with C(table), C(target) and C(rows).
+      returned: with O(tables)
+      type: list
+      elements: dict
+      sample:
+        - table: public.orders
+          target: public.orders_of_yesterday
+          rows: 120000
+    new_schemas:
+      description: The schemas that were made for the tables.
+      returned: with O(tables)
+      type: list
+      elements: str
+      sample: []
+    foreign_keys_left_out:
+      description: The foreign keys that were left out, since what they point to is not there.
+      returned: with O(tables)
+      type: list
+      elements: str
+      sample: []
+    database:
+      description: The database that psql connected to.
+      returned: for a plain SQL script
+      type: str
+      sample: shop
 stats:
   description: What was loaded.
   returned: success
@@ -194,6 +283,14 @@ stats:
       description: How many bytes were loaded into the server.
       type: int
       sample: 1503238553
+    stored_bytes:
+      description: V(0), a restore stores nothing in the repository.
+      type: int
+      sample: 0
+    new_blobs:
+      description: V(0), as RV(stats.stored_bytes).
+      type: int
+      sample: 0
     duration_seconds:
       description: How long it took.
       type: float
