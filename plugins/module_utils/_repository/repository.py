@@ -96,16 +96,16 @@ class Repository:
         """Make a repository whose key opens with the first password, or open the one that is there
         with any of them.
 
-        Return it and whether anything was made (a bucket or folder counts). May run at many places
-        at once.
+        Return it and whether this call made it: of many at once one did, although another may have
+        made its folder or bucket.
         """
         heard = events or SilentEvents()
         backend = open_backend(settings, heard)
         with _closed_on_error(backend):
-            prepared = backend.prepare(create_bucket=create_bucket)
+            backend.prepare(create_bucket=create_bucket)
             config, key, created = create_repository(backend, passwords, version=version)
         repository = cls(settings, backend=backend, config=config, key=key, events=heard)
-        return repository, created or prepared
+        return repository, created
 
     @property
     def version(self) -> int:
