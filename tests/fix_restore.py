@@ -1,0 +1,114 @@
+# Copyright (c) 2026 Granary contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Restores into real servers through the engine's own door, and what they leave behind."""
+
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ansible_collections.granary.postgres.plugins.module_utils._core.events import RecordedEvents
+from ansible_collections.granary.postgres.plugins.module_utils._workflows.requests import (
+    RestoreRequest,
+    RestoreResult,
+)
+from ansible_collections.granary.postgres.plugins.module_utils._workflows.restore import run_restore
+from tests.fix_backup import access, connection
+from tests.fix_repository import Place
+from tests.testbed.postgres import PostgresServer, client_bin, client_major_for
+
+PATIENCE_S = 60.0
+
+
+def restore_request(server: PostgresServer, place: Place, **options: t.Any) -> RestoreRequest:
+    """A request with the defaults of the tests: two jobs, client programs that fit."""
+    defaults: dict[str, t.Any] = {
+        "repository": access(place),
+        "connection": connection(server, options.pop("user", None)),
+        "jobs": 2,
+        "bin_dir": str(client_bin(client_major_for(server.major))),
+    }
+    return RestoreRequest(**defaults | options)
+
+
+def restore_server(
+    server: PostgresServer,
+    place: Place,
+    *,
+    events: RecordedEvents | None = None,
+    check_mode: bool = False,
+    **options: t.Any,
+) -> RestoreResult:
+    """Restore from the repository at a place into a server."""
+    request = restore_request(server, place, **options)
+    return run_restore(request, events=events or RecordedEvents(), check_mode=check_mode)
+
+
+def mark_of(server: PostgresServer, database: str) -> str | None:
+    """The snapshot in the mark of a database that is not whole; None without a mark."""
+    rows = server.execute(
+        "SELECT substr(s, 19) FROM pg_db_role_setting r JOIN pg_database d ON d.oid = setdatabase,"
+        " unnest(setconfig) s WHERE setrole = 0 AND s LIKE 'granary.restoring=%%' AND datname = %s",
+        [database],
+    )
+    return rows[0][0] if rows else None
+
+
+def wait_for(condition: Callable[[], t.Any]) -> t.Any:
+    """Wait until a condition holds, and return what it gave."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "what was waited for did not come"
+        time.sleep(0.005)
+    return found
+
+
+def our_processes() -> list[int]:
+    """Workers, the lock's keeper, client programs: all below this one but the test's servers."""
+    servers = [one for one in _children_of(os.getpid()) if _is_a_server(one)]
+    theirs = {process for server in servers for process in (server, *below(server))}
+    return [process for process in below(os.getpid()) if process not in theirs]
+
+
+def programs(name: str) -> list[int]:
+    """The client programs of a name among our processes."""
+    return [process for process in our_processes() if f"/{name} " in _command(process)]
+
+
+def workers_of(pid: int) -> list[int]:
+    """The processes right below one that are forks of it, by their command line."""
+    return [one for one in _children_of(pid) if _command(one) == _command(pid)]
+
+
+def below(pid: int) -> Iterator[int]:
+    """The processes below one."""
+    for child in _children_of(pid):
+        yield child
+        yield from below(child)
+
+
+def _is_a_server(process: int) -> bool:
+    words = _command(process)
+    return "bin/postgres " in words or "versitygw" in words
+
+
+def _command(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def _children_of(pid: int) -> list[int]:
+    children: list[int] = []
+    try:
+        for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
+            children += map(int, tasks.read_text().split())
+    except OSError:
+        return []
+    return children
