@@ -89,11 +89,6 @@ class ArchiveToc:
         """Schema and name of every table whose rows are in the archive."""
         return tuple(entry.table for entry in self.of("TABLE DATA") if entry.has_data)
 
-    @property
-    def has_large_objects(self) -> bool:
-        """Whether the archive holds bytes of large objects."""
-        return any(entry.has_data for entry in self.of("BLOBS"))
-
 
 def read_toc(read: Callable[[int], bytes]) -> ArchiveToc:
     """Read exactly the header and the table of contents by ``read``, and nothing of what follows.
@@ -106,7 +101,7 @@ def read_toc(read: Callable[[int], bytes]) -> ArchiveToc:
     fields = _Fields(read)
     version = _read_version(fields)
     _skip_compression(fields, version)
-    for _dummy in range(7):  # creation time: second, minute, hour, day, month, year, dst
+    for dummy in range(7):  # creation time: second, minute, hour, day, month, year, dst
         fields.integer()
     database, server_version, program_version = fields.text(), fields.text(), fields.text()
     count = fields.integer()
@@ -188,7 +183,7 @@ class _RawEntry(t.NamedTuple):
 def _read_version(fields: _Fields) -> tuple[int, int]:
     if fields.raw(len(_MAGIC)) != _MAGIC:
         raise PostgresError("The stream is not an archive of pg_dump's custom format.")
-    major, minor, _revision, integer_size, offset_size, kind = fields.raw(6)
+    major, minor, dummy, integer_size, offset_size, kind = fields.raw(6)
     version = (major, minor)
     if not OLDEST <= version <= NEWEST or kind != _CUSTOM_FORMAT:
         raise PostgresError(

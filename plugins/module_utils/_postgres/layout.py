@@ -93,11 +93,6 @@ def table_file(database: str, schema: str, table: str, number: int) -> str:
     return f"{table_folder(database, schema, table)}/{segment_file(number)}"
 
 
-def file_of_segment(segment: int) -> int:
-    """Return the number of the file that holds a segment, on servers where tables have several."""
-    return segment // SEGMENTS_PER_FILE
-
-
 def _raw(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 

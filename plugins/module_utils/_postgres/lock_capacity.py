@@ -16,6 +16,9 @@ if t.TYPE_CHECKING:
 
     from .model import ServerFacts, Table, TableFile
 
+# Those of the definitions and of the rows, which run beside the workers.
+PG_DUMPS = 2
+
 
 def check_lock_capacity(
     facts: ServerFacts,
@@ -23,7 +26,6 @@ def check_lock_capacity(
     *,
     workers: int,
     read_by_workers: Sequence[TableFile | Table] | None = None,
-    pg_dumps: int = 2,
 ) -> None:
     """Refuse what the server's lock table cannot hold, before a row is read.
 
@@ -38,7 +40,7 @@ def check_lock_capacity(
     indexes = sum(table.index_count for table in tables)
     of_a_worker = len(shared) + sum(table.index_count for table in shared)
     objects = len(tables) + indexes
-    holders = len(tables) * (1 + pg_dumps) + indexes + of_a_worker * workers
+    holders = len(tables) * (1 + PG_DUMPS) + indexes + of_a_worker * workers
     entries = facts.lock_table_entries
     if objects <= entries and holders <= 2 * entries:
         return
@@ -47,7 +49,7 @@ def check_lock_capacity(
     raise TableLocksRefused(
         f"The server's lock table is too small for this backup: {plural(len(tables), 'table')} "
         f"with {plural(indexes, 'index', 'indexes')} need {holders:,} locks in "
-        f"{1 + pg_dumps + workers} sessions, and it holds {2 * entries:,} "
+        f"{1 + PG_DUMPS + workers} sessions, and it holds {2 * entries:,} "
         f"(max_locks_per_transaction = {facts.max_locks_per_transaction}); set "
         f"max_locks_per_transaction to {wanted} or more and restart the server, or lower jobs.",
         needed=holders,

@@ -102,11 +102,6 @@ class PartitionRoot:
     name: str
     strategies: tuple[str, ...]
 
-    @property
-    def has_hash(self) -> bool:
-        """Tell whether rows of the leaf must always be loaded through the root."""
-        return "hash" in self.strategies
-
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Table:

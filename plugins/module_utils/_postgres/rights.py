@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._core.errors import RightsMissing
 from . import queries
 from .session import fetch
 
@@ -21,7 +20,6 @@ if t.TYPE_CHECKING:
 
     from psycopg2.extensions import connection as Connection
 
-NAMES_SHOWN = 20
 _RELATION_KINDS = {"r": "table", "p": "partitioned table", "S": "sequence"}
 _LARGE_OBJECT_PRIVILEGE_SINCE = 180000
 
@@ -68,19 +66,3 @@ def _large_objects(conn: Connection, doing: str) -> Iterable[int]:
     since_18 = conn.server_version >= _LARGE_OBJECT_PRIVILEGE_SINCE
     sql = queries.UNREADABLE_LARGE_OBJECTS_18 if since_18 else queries.UNREADABLE_LARGE_OBJECTS
     return [row[0] for row in fetch(conn, sql, doing)]
-
-
-def refuse_unreadable(found: Collection[Unreadable], *, role: str, dbname: str) -> None:
-    """Raise ``RightsMissing`` with the first 20 names and the number of the rest, if any."""
-    if not found:
-        return
-    names = ", ".join(str(item) for item in list(found)[:NAMES_SHOWN])
-    more = f" and {len(found) - NAMES_SHOWN} more" if len(found) > NAMES_SHOWN else ""
-    raise RightsMissing(
-        f"Role {role} may not read everything in database {dbname!r}: {names}{more}; grant it "
-        "pg_read_all_data, SELECT on the large objects and BYPASSRLS as needed, or leave the "
-        "objects out.",
-        database=dbname,
-        role=role,
-        unreadable=len(found),
-    )

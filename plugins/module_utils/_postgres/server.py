@@ -135,9 +135,7 @@ def _shown(version_num: int) -> str:
     return f"{major}.{version_num // 100 % 100}" if major <= _LAST_OLD_SCHEME else str(major)
 
 
-def refuse_pooler(
-    conn: Connection, settings: ConnectionSettings, dbname: str | None = None
-) -> None:
+def refuse_pooler(conn: Connection, settings: ConnectionSettings) -> None:
     """Refuse a connection pooler that gives each transaction any server session.
 
     A pooler tells clients a process id of its own invention; only then a second connection looks
@@ -148,7 +146,7 @@ def refuse_pooler(
     """
     if conn.info.backend_pid == _backend_pid(conn):
         return
-    other = connect(settings, dbname)
+    other = connect(settings, conn.info.dbname)
     try:
         for dummy in range(_POOLER_TRIES):
             before = _backend_pid(conn)

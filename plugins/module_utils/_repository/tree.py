@@ -32,8 +32,6 @@ FIXED_TIME = "2000-01-01T00:00:00Z"
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700 | 1 << 31
 
-_TOP = "/"
-
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class FileContent:

@@ -65,9 +65,9 @@ class S3Requests:
         self._guard = threading.Lock()
         self._connected: S3Client | None = None
 
-    def call(self, doing: str, *, changes: bool = False, silent: bool = False) -> Call:
+    def call(self, doing: str, *, changes: bool = False) -> Call:
         """Name a request for its errors."""
-        return Call(doing=doing, secrets=secrets_of(self._settings), changes=changes, silent=silent)
+        return Call(doing=doing, secrets=secrets_of(self._settings), changes=changes)
 
     def get(self, call: Call, key: str) -> bytes:
         """Return the whole object."""
