@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.fix_repository import PASSWORD
+from tests.testbed.components import cache_folder
 from tests.testbed.postgres import PostgresServer, client_bin, client_major_for
 from tests.testbed.s3 import Bucket
 
@@ -110,7 +111,7 @@ class Ansible:
     def tasks(self, *tasks: Task, verbosity: int = 0, env: Mapping[str, str] | None = None) -> Run:
         """Run tasks one after the other; `results` has one for each."""
         plays = [task.to_play(f"task{number}") for number, task in enumerate(tasks)]
-        hosts = ",".join([*(play["hosts"][0] for play in plays), _SPARE])
+        hosts = [*(play["hosts"][0] for play in plays), _SPARE]
         playbook = self._file("playbook.json")
         playbook.write_text(json.dumps(plays), encoding="utf-8")
         run = self.playbook(str(playbook), hosts=hosts, verbosity=verbosity, env=env)
@@ -127,19 +128,20 @@ class Ansible:
         name: str,
         *arguments: str,
         variables: Mapping[str, t.Any] | None = None,
-        hosts: str = "localhost",
+        hosts: Sequence[str] = ("localhost",),
         verbosity: int = 0,
         env: Mapping[str, str] | None = None,
     ) -> Run:
-        """Run a playbook of a file or a collection on this machine, under several names if need be.
+        """Run a playbook of a file or a collection on this machine under the names of `hosts`.
 
-        Variables go in by a file.
+        Without hosts there is no inventory. Variables go in by a file.
         """
         results = self._file("results")
         results.touch()
         given = self._file("variables.json")
-        given.write_text(json.dumps(self._connection() | dict(variables or {})), encoding="utf-8")
-        command = ["ansible-playbook", "-i", f"{hosts},", "-e", f"@{given}", *arguments, name]
+        given.write_text(json.dumps(dict(variables or {})), encoding="utf-8")
+        command = ["ansible-playbook", "-e", f"@{given}", *arguments, name]
+        command += ["-i", str(self._inventory(hosts))] if hosts else []
         command += [f"-{'v' * verbosity}"] if verbosity else []
         done = self.program(*command, env={"GRANARY_TEST_RESULTS": str(results), **(env or {})})
         lines = results.read_text(encoding="utf-8").splitlines()
@@ -173,6 +175,7 @@ class Ansible:
         return {
             **kept,
             "HOME": home,
+            "PIP_CACHE_DIR": str(cache_folder() / "pip"),
             "LC_ALL": "C.UTF-8",
             "ANSIBLE_CONFIG": str(self._settings_file()),
             "ANSIBLE_HOME": f"{home}/.ansible",
@@ -185,11 +188,15 @@ class Ansible:
             **self.settings,
         }
 
-    def _connection(self) -> dict[str, t.Any]:
-        return {
+    def _inventory(self, hosts: Sequence[str]) -> Path:
+        here = {
             "ansible_connection": "local",
             "ansible_python_interpreter": str(self.programs / "python"),
         }
+        inventory = {"all": {"hosts": dict.fromkeys(hosts, here)}}
+        path = self._file("inventory.json")
+        path.write_text(json.dumps(inventory), encoding="utf-8")
+        return path
 
     def _settings_file(self) -> Path:
         path = self.folder / "ansible.cfg"  # in place of one in /etc
