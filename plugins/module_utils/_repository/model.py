@@ -19,6 +19,11 @@ MIN_VERSION = 1
 MAX_VERSION = 2
 
 
+def split_ids(ids: bytes) -> list[bytes]:
+    """Return the single ids in a run of them, in its order."""
+    return [ids[start : start + ID_BYTES] for start in range(0, len(ids), ID_BYTES)]
+
+
 class BlobKind(enum.IntEnum):
     """What a blob holds; the numbers are a pack header's for blobs that are not compressed."""
 

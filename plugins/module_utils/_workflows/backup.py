@@ -15,13 +15,14 @@ import typing as t
 
 from .._core.errors import ConfigError, OutcomeUnknown, StorageUnavailable
 from .._core.units import KIB, MIB
+from .._postgres.layout import PLAIN_DUMP, ROOT
 from .._repository.repository import Repository
 from .backup_history import BackupHistory
 from .backup_plan import Survey, plan_databases, survey_server
 from .backup_run import BackupRun, snapshot_tags
 from .parallel_backup import ParallelBackup
 from .plain_backup import PlainBackup, survey_plain
-from .requests import PLAIN_PATH, SNAPSHOT_PATH, BackupResult, SnapshotSummary, Stats
+from .requests import BackupResult, SnapshotSummary, Stats
 from .stop_signals import StopSignals
 
 if t.TYPE_CHECKING:
@@ -139,9 +140,9 @@ def _predict(
     history.check_system(survey.server.system_identifier, new_system=request.new_system)
     history.next_time()
     if isinstance(survey, Survey):
-        path, stats = SNAPSHOT_PATH, _predict_tables(request, survey, history, events)
+        path, stats = ROOT, _predict_tables(request, survey, history, events)
     else:
-        path, stats = PLAIN_PATH, Stats(databases=survey.databases)
+        path, stats = PLAIN_DUMP, Stats(databases=survey.databases)
     return BackupResult(
         snapshot=SnapshotSummary(
             id=None, time=None, host=request.host, paths=(path,), tags=snapshot_tags(request)

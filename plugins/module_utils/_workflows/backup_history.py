@@ -12,13 +12,10 @@ import time
 import typing as t
 
 from .._core.errors import ConfigError, RepositoryDamaged
-from .._postgres.layout import MANIFEST
-from .._postgres.manifest import decode
-from .._repository.model import BlobKind
+from .._postgres.layout import ROOT
 from .._repository.selection import select_snapshots
 from .._repository.snapshot import list_snapshots, unused_time
-from .._repository.tree import find_node
-from .requests import SNAPSHOT_PATH
+from .stored_manifest import read_manifest
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,18 +29,6 @@ if t.TYPE_CHECKING:
 
 # A database that was not in the newest snapshots is divided afresh.
 _MOST_MANIFESTS = 3
-
-
-def read_manifest(reader: BlobReader, snapshot: Snapshot) -> Manifest | None:
-    """Return the manifest of a snapshot, or None if it holds none (it is not ours, or was
-    rewritten).
-
-    Raises ``RepositoryDamaged``.
-    """
-    node = find_node(reader, snapshot.tree, MANIFEST)
-    if node is None:
-        return None
-    return decode(b"".join(reader.read(BlobKind.DATA, blob) for blob in node.content))
 
 
 class BackupHistory:
@@ -78,10 +63,10 @@ class BackupHistory:
         return self._manifests
 
     def _read_manifests(self) -> Iterator[Manifest]:
-        found = select_snapshots(self._snapshots, host=self._host, paths=[SNAPSHOT_PATH])
+        found = select_snapshots(self._snapshots, host=self._host, paths=[ROOT])
         for snapshot in reversed(found[-_MOST_MANIFESTS:]):
             try:
-                manifest = read_manifest(self._reader, snapshot)
+                manifest = read_manifest(self._reader, snapshot.tree)
             except RepositoryDamaged as exc:
                 self._events.warn(f"An earlier snapshot cannot be read: {exc.message}")
                 continue

@@ -119,7 +119,7 @@ def server_entry(server: ServerFacts) -> manifest.ServerEntry:
     return manifest.ServerEntry(
         version=server.version,
         version_num=server.version_num,
-        system_identifier=server.system_identifier or "",
+        system_identifier=server.system_identifier,
         lsn=server.lsn,
         in_recovery=server.in_recovery,
     )

@@ -14,6 +14,7 @@ import typing as t
 from .._core.errors import DumpFailed
 from .._postgres.layout import SEGMENTS_PER_FILE, table_file
 from .._postgres.manifest import FileEntry, RootEntry, SegmentEntry, TableEntry
+from .._repository.model import ID_BYTES, split_ids
 from .._repository.tree import FileContent
 from .work_units import StoredBytes
 
@@ -23,21 +24,15 @@ if t.TYPE_CHECKING:
     from .._postgres.model import Table
     from .work_units import SegmentDone
 
-_ID_BYTES = 32
-
 
 def file_content(stored: StoredBytes) -> FileContent:
     """Return a stream as a file of a tree."""
-    return FileContent(blobs=_split(stored.ids), size=stored.size)
+    return FileContent(blobs=tuple(split_ids(stored.ids)), size=stored.size)
 
 
 def file_entry(stored: StoredBytes) -> FileEntry:
     """Return a stream as the manifest names it."""
-    return FileEntry(stored.size, len(stored.ids) // _ID_BYTES)
-
-
-def _split(ids: bytes) -> tuple[bytes, ...]:
-    return tuple(ids[at : at + _ID_BYTES] for at in range(0, len(ids), _ID_BYTES))
+    return FileEntry(stored.size, len(stored.ids) // ID_BYTES)
 
 
 class TableCollector:
@@ -98,7 +93,7 @@ class TableCollector:
     def entry(self) -> TableEntry:
         """Return the table as the manifest names it."""
         segments = [
-            SegmentEntry(rows, _join(parts).size, len(_join(parts).ids) // _ID_BYTES)
+            SegmentEntry(rows, _join(parts).size, len(_join(parts).ids) // ID_BYTES)
             for rows, parts in zip(self._rows, self._all_parts(), strict=True)
         ]
         return TableEntry(

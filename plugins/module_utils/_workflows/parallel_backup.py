@@ -28,7 +28,6 @@ from .backup_worker import SaverSetup, serve_backup
 from .collector import file_content
 from .coordinator import Coordinator
 from .database_dump import dump_database
-from .requests import SNAPSHOT_PATH
 from .streams import READ_BYTES, open_sink
 from .work_units import HandOverTail, SaverCounts, TailReady
 from .worker_pool import WorkerPool
@@ -61,7 +60,7 @@ class ParallelBackup:
         run.history.check_system(
             self._survey.server.system_identifier, new_system=self._request.new_system
         )
-        label = run.label(SNAPSHOT_PATH)
+        label = run.label(layout.ROOT)
         plans = plan_databases(self._request, self._survey, run.history, events=run.events)
         setup = SaverSetup(
             index=run.index,

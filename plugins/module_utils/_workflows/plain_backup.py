@@ -18,12 +18,12 @@ import typing as t
 from .._core.errors import DatabaseMissing, DumpFailed, ProgramError, RestoreFailed
 from .._postgres.catalog import list_databases
 from .._postgres.dump_programs import dump_warnings, plain_dump
+from .._postgres.layout import PLAIN_DUMP
 from .._postgres.plain_stream import TAIL_BYTES, check_trailer
 from .._postgres.programs import find_program
 from .._repository.model import Compression
 from .backup_plan import check_server, connect_server
 from .collector import file_content
-from .requests import PLAIN_PATH
 from .streams import READ_BYTES, open_sink
 from .work_units import SaverCounts
 
@@ -83,7 +83,7 @@ class PlainBackup:
         run.history.check_system(
             self._survey.server.system_identifier, new_system=self._request.new_system
         )
-        label = run.label(PLAIN_PATH)
+        label = run.label(PLAIN_DUMP)
         saver = run.repository.saver(
             run.index,
             compression=Compression(self._request.compression),
@@ -93,7 +93,7 @@ class PlainBackup:
         )
         with contextlib.closing(saver):
             stored = self._dump(saver)
-            snapshot = run.write_snapshot(saver, {PLAIN_PATH: file_content(stored)}, label)
+            snapshot = run.write_snapshot(saver, {PLAIN_DUMP: file_content(stored)}, label)
             stats = saver.stats
         return run.result(
             snapshot,

@@ -23,8 +23,6 @@ if t.TYPE_CHECKING:
 Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
 """What a result is made of: values that every face can show."""
 
-SNAPSHOT_PATH = "/postgres"
-PLAIN_PATH = "/dumpfile.sql"
 TAG = "granary"
 
 

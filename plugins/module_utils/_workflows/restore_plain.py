@@ -15,6 +15,7 @@ import typing as t
 
 from .._core.errors import ConfigError, RepositoryDamaged, TargetNotEmpty
 from .._postgres.connection import connect
+from .._postgres.layout import PLAIN_DUMP
 from .._postgres.plain_stream import (
     TAIL_BYTES,
     PlainKind,
@@ -32,7 +33,7 @@ from .._postgres.target import (
     read_target,
     unmark_restoring,
 )
-from .requests import PLAIN_PATH, RestoreResult, Stats
+from .requests import RestoreResult, Stats
 
 if t.TYPE_CHECKING:
     from .._core.events import Events
@@ -64,14 +65,14 @@ class PlainRestore:
 
     def _look_at_ends(self) -> tuple[PlainKind, bytes]:
         files = self._source.files
-        if files.missing_bytes(PLAIN_PATH):
+        if files.missing_bytes(PLAIN_DUMP):
             raise RepositoryDamaged(
-                f"Parts of {PLAIN_PATH} are not in the repository any more; nothing was restored, "
+                f"Parts of {PLAIN_DUMP} are not in the repository any more; nothing was restored, "
                 "choose another snapshot."
             )
-        head = files.read_start(PLAIN_PATH, _HEAD_BYTES)
-        kind = check_trailer(head, files.read_end(PLAIN_PATH, TAIL_BYTES))
-        check_rows_end(files.blocks_from_end(PLAIN_PATH))
+        head = files.read_start(PLAIN_DUMP, _HEAD_BYTES)
+        kind = check_trailer(head, files.read_end(PLAIN_DUMP, TAIL_BYTES))
+        check_rows_end(files.blocks_from_end(PLAIN_DUMP))
         return kind, head
 
     @property
@@ -123,7 +124,7 @@ class PlainRestore:
         forgiven = load_plain(
             self._psql,
             self._settings,
-            self._source.files.stream(PLAIN_PATH),
+            self._source.files.stream(PLAIN_DUMP),
             kind=self._kind,
             role=facts.role,
             server_major=facts.major,
@@ -160,7 +161,7 @@ def restore_plain(
     facts, target = restore.plan()
     if not check_mode:
         restore.load(facts, target)
-    size = source.files[PLAIN_PATH].size
+    size = source.files[PLAIN_DUMP].size
     return RestoreResult(
         snapshot=source.summary(),
         verified=False,

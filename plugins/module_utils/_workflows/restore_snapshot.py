@@ -11,12 +11,14 @@ import dataclasses
 import typing as t
 
 from .._core.errors import ConfigError, RepositoryDamaged, SnapshotMissing
+from .._postgres.layout import MANIFEST, PLAIN_DUMP, ROOT
 from .._postgres.load_programs import peek_toc
 from .._repository.selection import LATEST, find_snapshot, select_snapshots
 from .._repository.snapshot import list_snapshots
 from .._repository.tree import find_node
-from .requests import PLAIN_PATH, SNAPSHOT_PATH, SnapshotSummary
-from .restore_source import SnapshotFiles, read_manifest, refuse_damaged
+from .requests import SnapshotSummary
+from .restore_source import SnapshotFiles, refuse_damaged
+from .stored_manifest import read_manifest
 
 if t.TYPE_CHECKING:
     from .._core.events import Events
@@ -82,7 +84,7 @@ def choose_source(
             found = find_snapshot(ours, LATEST, host=request.host, accept=accept)
         except SnapshotMissing as exc:
             raise _lacking(exc, request) from exc
-        return accepted[found.id]
+        return _warned(accepted[found.id], events)
     found = find_snapshot(snapshots, request.snapshot)
     source = _open(found, reader, request)
     if source is None:
@@ -90,6 +92,18 @@ def choose_source(
             f"Snapshot {found.id.hex()} does not hold all of "
             f"{', '.join(map(repr, request.databases or ()))}; correct databases, or choose "
             "another snapshot."
+        )
+    return _warned(source, events)
+
+
+def _warned(source: Source, events: Events) -> Source:
+    """Warn of an SQL script that restic changed and nobody measured: old releases wrote no size."""
+    snapshot = source.snapshot
+    if source.manifest is None and snapshot.original and snapshot.size_bytes is None:
+        events.warn(
+            f"Snapshot {snapshot.id.hex()} was made from {snapshot.original.hex()} by `restic "
+            "tag`, `rewrite` or `repair snapshots`, and does not say how large that was: if it was "
+            "repaired, rows may be missing, and nothing can tell."
         )
     return source
 
@@ -103,7 +117,7 @@ def _lacking(exc: SnapshotMissing, request: RestoreRequest) -> SnapshotMissing:
 
 def is_ours(snapshot: Snapshot) -> bool:
     """Tell whether a snapshot is of this engine, or a plain dump as Stash and others store it."""
-    return any(path == SNAPSHOT_PATH or f"/{path}".endswith(PLAIN_PATH) for path in snapshot.paths)
+    return any(path == ROOT or f"/{path}".endswith(PLAIN_DUMP) for path in snapshot.paths)
 
 
 def _refuse_several_hosts(snapshots: list[Snapshot], host: str | None) -> None:
@@ -135,11 +149,10 @@ def _open(snapshot: Snapshot, reader: BlobReader, request: RestoreRequest) -> So
 
 
 def _open_plain(snapshot: Snapshot, reader: BlobReader, request: RestoreRequest) -> Source:
-    if find_node(reader, snapshot.tree, PLAIN_PATH) is None:
+    if find_node(reader, snapshot.tree, PLAIN_DUMP) is None:
         raise SnapshotMissing(
             f"Snapshot {snapshot.id.hex()} is no PostgreSQL backup: it holds neither "
-            f"{SNAPSHOT_PATH}/manifest.json "
-            f"nor {PLAIN_PATH}."
+            f"{MANIFEST} nor {PLAIN_DUMP}; choose one that does (repository_info lists them)."
         )
     if request.databases or request.rename or request.tables or request.rename_tables:
         raise ConfigError(

@@ -18,14 +18,13 @@ import typing as t
 from .._core.errors import RepositoryDamaged
 from .._core.units import plural
 from .._postgres import layout
-from .._postgres.manifest import Manifest, decode
-from .._repository.model import ID_BYTES, BlobKind
-from .._repository.tree import find_node, walk
+from .._repository.model import ID_BYTES, BlobKind, split_ids
+from .._repository.tree import walk
 
 if t.TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from .._postgres.manifest import DatabaseEntry, FileEntry, TableEntry
+    from .._postgres.manifest import DatabaseEntry, FileEntry, Manifest, TableEntry
     from .._repository.reader import BlobReader
 
 NAMED_PROBLEMS = 5
@@ -42,11 +41,6 @@ class StoredFile:
     def blobs(self) -> int:
         """The number of blobs."""
         return len(self.ids) // ID_BYTES
-
-
-def split_ids(ids: bytes) -> list[bytes]:
-    """Return the single ids in a run of them."""
-    return [ids[start : start + ID_BYTES] for start in range(0, len(ids), ID_BYTES)]
 
 
 class SnapshotFiles:
@@ -150,17 +144,6 @@ class SnapshotFiles:
             for number in range(len(table.files))
         )
         return b"".join(self[path].ids for path in paths)
-
-
-def read_manifest(reader: BlobReader, root: bytes) -> Manifest | None:
-    """Return the manifest below the tree ``root``, or None where there is none.
-
-    Raises ``RepositoryDamaged`` when it is there and cannot be read.
-    """
-    node = find_node(reader, root, layout.MANIFEST)
-    if node is None:
-        return None
-    return decode(b"".join(reader.stream(node.content)))
 
 
 def refuse_damaged(files: SnapshotFiles, manifest: Manifest, snapshot: str) -> None:

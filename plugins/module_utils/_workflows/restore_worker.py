@@ -20,7 +20,7 @@ from .._postgres.connection import connect
 from .._postgres.copying import copy_in
 from .._postgres.load_programs import load_data
 from .._postgres.session import execute, fetch, prepare_restore_session, session_text
-from .restore_source import split_ids
+from .._repository.model import split_ids
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -15,9 +15,9 @@ from ansible_collections.granary.postgres.plugins.module_utils._postgres.manifes
     SegmentEntry,
     TableEntry,
 )
+from ansible_collections.granary.postgres.plugins.module_utils._repository.model import split_ids
 from ansible_collections.granary.postgres.plugins.module_utils._workflows.restore_source import (
     load_units,
-    split_ids,
 )
 
 
