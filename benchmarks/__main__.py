@@ -4,7 +4,7 @@
 
 """python -m benchmarks [speed|memory] [--rounds N] [--gigabytes N]
 
-Ratios between two ways of doing the same on one machine in one run; a figure that misses its bar
+Ratios between two ways of doing the same on one machine in one run; a figure that misses its limit
 makes the exit status 1.
 """
 
@@ -40,18 +40,18 @@ class Report:
     def __init__(self) -> None:
         self.met = True
 
-    def at_least(self, what: str, figure: float, bar: float, note: str = "") -> None:
+    def at_least(self, what: str, figure: float, limit: float, note: str = "") -> None:
         """Show a ratio that should be high."""
-        self._show(what, f"{figure:.2f}", f">= {bar:g}", figure >= bar, note)
+        self._show(what, f"{figure:.2f}", f">= {limit:g}", figure >= limit, note)
 
-    def at_most(self, what: str, figure: float, bar: float, note: str = "") -> None:
+    def at_most(self, what: str, figure: float, limit: float, note: str = "") -> None:
         """Show a figure that should be low."""
-        self._show(what, f"{figure:,.2f}", f"<= {bar:,g}", figure <= bar, note)
+        self._show(what, f"{figure:,.2f}", f"<= {limit:,g}", figure <= limit, note)
 
-    def _show(self, what: str, figure: str, bar: str, met: bool, note: str) -> None:
+    def _show(self, what: str, figure: str, limit: str, met: bool, note: str) -> None:
         self.met &= met
         verdict = "met" if met else "NOT MET"
-        sys.stdout.write(f"{what:52} {figure:>12}  {bar:>12}  {verdict:8} {note}\n")
+        sys.stdout.write(f"{what:52} {figure:>12}  {limit:>12}  {verdict:8} {note}\n")
         sys.stdout.flush()
 
 
@@ -101,12 +101,12 @@ def speed(arguments: argparse.Namespace) -> bool:
                 times.setdefault(name, []).append(restore("shop"))
                 sys.stdout.write(f"  {name:23} {times[name][-1]:6.1f} s\n")
                 place.target.execute("DROP DATABASE shop")
-    for name, bar in (("first", 2.0), ("second", 2.2), ("restore", 1.5)):
+    for name, limit in (("first", 2.0), ("second", 2.2), ("restore", 1.5)):
         ours_s, theirs_s = (
             statistics.median(times[f"{name} {who}"]) for who in ("granary", "restic")
         )
         note = f"{theirs_s:.1f} s against {ours_s:.1f} s"
-        report.at_least(f"{name}: times as fast as with restic", theirs_s / ours_s, bar, note)
+        report.at_least(f"{name}: times as fast as with restic", theirs_s / ours_s, limit, note)
     report.at_most("stored bytes / restic's", sizes["granary"] / sizes["pg_dump | restic"], 1.1)
     report.at_most("unchanged second backup stores, MiB", sizes["unchanged"] / MIB, 1)
     report.at_most("unchanged second backup, index files", sizes["index files"], 1)
@@ -156,7 +156,8 @@ def main() -> int:
     parser.add_argument("--gigabytes", type=float, default=1.5)
     arguments = parser.parse_args()
     runs = {"speed": [speed], "memory": [memory], "all": [speed, memory]}[arguments.what]
-    return 0 if all([run(arguments) for run in runs]) else 1
+    missed = [run for run in runs if not run(arguments)]
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

@@ -89,6 +89,7 @@ def load_index(
 
     Raises ``RepositoryDamaged`` naming every index file that cannot be read, unless ``tolerant``.
     """
+    vanished: ObjectMissing | None = None
     for dummy in range(_TRIES):
         loader = _Loader(backend, key, known_packs)
         try:
@@ -103,7 +104,7 @@ def load_index(
         return loader.finish()
     raise RepositoryError(
         f"The index files in {backend.location} are being replaced faster than they can be read "
-        f"({vanished.message}); wait for the prune that runs there, then try again."
+        f"({vanished}); wait for the prune that runs there, then try again."
     ) from vanished
 
 

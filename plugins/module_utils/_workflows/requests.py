@@ -18,9 +18,10 @@ if t.TYPE_CHECKING:
 
     from .._core.redaction import Secret
     from .._postgres.model import ConnectionSettings
+    from .._repository.snapshot import Snapshot
     from .._storage.model import LocalSettings, S3Settings
 
-Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
+Plain: t.TypeAlias = "None | bool | int | float | str | list[Plain] | dict[str, Plain]"
 """What a result is made of: values that every face can show."""
 
 TAG = "granary"
@@ -40,8 +41,8 @@ class BackupRequest:
     """One backup. ``None`` leaves a choice to the engine.
 
     ``databases``: None is every database that allows connections and is no template.
-    ``exclude_tables``: ``schema.table`` or ``table``, with ``*`` and ``?``; their rows are left
-    out, not their definitions. ``lock_timeout`` and ``yield_after`` are seconds,
+    ``exclude_tables``: ``schema.table``, of partitioned tables too; their rows are left out, not
+    their definitions. ``lock_timeout`` and ``yield_after`` are seconds,
     ``segment_threshold`` and ``pack_size`` bytes. ``dump_args`` go to pg_dump or pg_dumpall as they
     are, with ``format`` plain alone.
     """
@@ -76,6 +77,17 @@ class SnapshotSummary:
     host: str
     paths: tuple[str, ...]
     tags: tuple[str, ...]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> SnapshotSummary:
+        """Return a snapshot that is in the repository as results show it."""
+        return cls(
+            id=snapshot.id.hex(),
+            time=str(snapshot.time),
+            host=snapshot.hostname,
+            paths=snapshot.paths,
+            tags=snapshot.tags,
+        )
 
     def to_return(self) -> dict[str, Plain]:
         """Return it in plain types."""
