@@ -33,7 +33,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._repository.repos
 from ansible_collections.granary.postgres.plugins.module_utils._repository.saver import BlobSaver
 from ansible_collections.granary.postgres.plugins.module_utils._repository.snapshot import (
     Snapshot,
-    SnapshotSummary,
+    SnapshotFigures,
     list_snapshots,
     read_snapshot,
     unused_time,
@@ -153,7 +153,7 @@ def _describe(
     tags: tuple[str, ...],
 ) -> Snapshot:
     moment = unused_time(list_snapshots(repository), time.time_ns(), hostname)
-    summary = SnapshotSummary(
+    summary = SnapshotFigures(
         backup_start=moment,
         backup_end=moment,
         total_files_processed=len(files),

@@ -32,7 +32,7 @@ _READ_AHEAD = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotSummary:
+class SnapshotFigures:
     """restic's own figures of a backup, in its field order; sizes in bytes.
 
     ``restic snapshots`` shows ``total_bytes_processed`` as the size.
@@ -75,7 +75,7 @@ class Snapshot:
     tags: tuple[str, ...] = ()
     original: bytes | None = None
     program_version: str = ""
-    summary: SnapshotSummary | None = None
+    summary: SnapshotFigures | None = None
 
     @property
     def size_bytes(self) -> int | None:
@@ -118,7 +118,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
     return encode({name: value for name, value in fields.items() if value or name in always})
 
 
-def _summary_fields(summary: SnapshotSummary) -> dict[str, Json]:
+def _summary_fields(summary: SnapshotFigures) -> dict[str, Json]:
     names = [field.name for field in dataclasses.fields(summary)]
     values = ((name, getattr(summary, name)) for name in names)
     return {name: str(value) if isinstance(value, Timestamp) else value for name, value in values}
@@ -159,14 +159,14 @@ def _read_id(fields: Mapping[str, t.Any], name: str) -> bytes | None:
     return bytes.fromhex(fields[name]) if fields.get(name) else None
 
 
-def _read_summary(fields: Mapping[str, t.Any] | None) -> SnapshotSummary | None:
+def _read_summary(fields: Mapping[str, t.Any] | None) -> SnapshotFigures | None:
     if fields is None:
         return None
-    known = {field.name for field in dataclasses.fields(SnapshotSummary)}
+    known = {field.name for field in dataclasses.fields(SnapshotFigures)}
     values = {name: value for name, value in fields.items() if name in known}
     for name in ("backup_start", "backup_end"):
         values[name] = Timestamp.parse(values[name])
-    return SnapshotSummary(**values)
+    return SnapshotFigures(**values)
 
 
 def unused_time(snapshots: Iterable[Snapshot], now_ns: int, hostname: str) -> Timestamp:

@@ -23,6 +23,7 @@ if t.TYPE_CHECKING:
 
     from .._core.events import Events
     from .._postgres.dump_programs import DumpWarning
+    from .._postgres.model import ServerFacts
     from .._repository.locks import RepositoryLock
     from .._repository.repository import Repository
     from .._repository.saver import BlobSaver
@@ -84,10 +85,13 @@ class BackupRun:
                 "without it."
             )
 
-    def label(self, path: str) -> SnapshotLabel:
-        """Return what the snapshot will be found by; refuses a host whose newest lies in the
-        future.
+    def label(self, path: str, server: ServerFacts) -> SnapshotLabel:
+        """Return what the snapshot of ``server`` will be found by.
+
+        Raises ``ConfigError`` for a host of another database system, ``RepositoryError`` for one
+        whose newest snapshot lies in the future.
         """
+        self.history.check_system(server.system_identifier, new_system=self.request.new_system)
         parent = self.history.newest(path)
         return SnapshotLabel(
             host=self.request.host,
@@ -114,13 +118,7 @@ class BackupRun:
     def result(self, snapshot: Snapshot, counts: SaverCounts, **numbers: int) -> BackupResult:
         """Return what the run made; ``numbers`` are the other fields of ``Stats``."""
         return BackupResult(
-            snapshot=SnapshotSummary(
-                id=snapshot.id.hex(),
-                time=str(snapshot.time),
-                host=snapshot.hostname,
-                paths=snapshot.paths,
-                tags=snapshot.tags,
-            ),
+            snapshot=SnapshotSummary.of(snapshot),
             stats=Stats(
                 new_blobs=counts.new_blobs,
                 stored_bytes=counts.stored_bytes,

@@ -57,10 +57,7 @@ class ParallelBackup:
     def back_up(self) -> BackupResult:
         """Read everything, prove it whole, write the snapshot."""
         run = self._run
-        run.history.check_system(
-            self._survey.server.system_identifier, new_system=self._request.new_system
-        )
-        label = run.label(layout.ROOT)
+        label = run.label(layout.ROOT, self._survey.server)
         plans = plan_databases(self._request, self._survey, run.history, events=run.events)
         setup = SaverSetup(
             index=run.index,

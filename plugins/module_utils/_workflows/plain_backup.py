@@ -80,10 +80,7 @@ class PlainBackup:
     def back_up(self) -> BackupResult:
         """Read the whole script, then write the snapshot."""
         run = self._run
-        run.history.check_system(
-            self._survey.server.system_identifier, new_system=self._request.new_system
-        )
-        label = run.label(PLAIN_DUMP)
+        label = run.label(PLAIN_DUMP, self._survey.server)
         saver = run.repository.saver(
             run.index,
             compression=Compression(self._request.compression),

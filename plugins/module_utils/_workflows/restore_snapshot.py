@@ -40,13 +40,7 @@ class Source:
 
     def summary(self) -> SnapshotSummary:
         """Return the snapshot as results show it."""
-        return SnapshotSummary(
-            id=self.snapshot.id.hex(),
-            time=str(self.snapshot.time),
-            host=self.snapshot.hostname,
-            paths=self.snapshot.paths,
-            tags=self.snapshot.tags,
-        )
+        return SnapshotSummary.of(self.snapshot)
 
     def read_toc(self, path: str) -> ArchiveToc:
         """Return the table of contents of an archive of the snapshot."""

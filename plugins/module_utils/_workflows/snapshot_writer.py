@@ -17,8 +17,7 @@ import typing as t
 
 from .._core.errors import GranaryError, LockLost, OutcomeUnknown, RepositoryDamaged, StorageError
 from .._repository.model import BlobKind
-from .._repository.snapshot import SNAPSHOTS, Snapshot, seal_snapshot
-from .._repository.snapshot import SnapshotSummary as SnapshotFigures
+from .._repository.snapshot import SNAPSHOTS, Snapshot, SnapshotFigures, seal_snapshot
 from .._repository.timestamp import Timestamp
 from .._repository.tree import save_tree, walk
 

@@ -26,7 +26,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._repository.selec
 )
 from ansible_collections.granary.postgres.plugins.module_utils._repository.snapshot import (
     Snapshot,
-    SnapshotSummary,
+    SnapshotFigures,
     decode_snapshot,
     encode_snapshot,
     unused_time,
@@ -98,7 +98,7 @@ class TestJson:
             hostname="a<b",
             tags=("granary", "é"),
             program_version="granary 0.1.0",
-            summary=SnapshotSummary(backup_start=NOON, backup_end=NOON, data_blobs=7),
+            summary=SnapshotFigures(backup_start=NOON, backup_end=NOON, data_blobs=7),
         )
         assert encode_snapshot(given_one).decode() == (
             '{"time":"2026-11-22T12:00:00.123456789Z","tree":"' + TREE.hex() + '",'
