@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
     from .._repository.snapshot import Snapshot
     from .._storage.model import LocalSettings, S3Settings
 
-Plain: t.TypeAlias = "None | bool | int | float | str | list[Plain] | dict[str, Plain]"
+Plain: t.TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 """What a result is made of: values that every face can show."""
 
 TAG = "granary"
