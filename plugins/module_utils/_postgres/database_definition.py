@@ -65,7 +65,9 @@ def read_definition(conn: Connection, name: str) -> DatabaseDefinition:
     literal = session_text(conn).literal(name)
     rows = fetch(conn, _definition_query(conn.info.server_version // 10000) + literal)
     if not rows:
-        raise DatabaseMissing(f"Database {name!r} does not exist (any more).", database=name)
+        raise DatabaseMissing(
+            f"Database {name!r} does not exist any more; run the task again.", database=name
+        )
     (oid, owner, encoding, provider, collate, ctype, locale, rules, version, *rest) = rows[0]
     tablespace, limit, allows, is_template, has_acl, comment = rest
     return DatabaseDefinition(

@@ -59,7 +59,7 @@ def create_repository(
     ``ConfigError`` for an empty password.
     """
     if not passwords or not passwords[0]:
-        raise ConfigError("A repository needs a password that is not empty.")
+        raise ConfigError("A repository needs a password that is not empty; give one by password.")
     if backend.size(CONFIG) is not None:
         return (*open_config(backend, passwords), False)
     config = new_config(version)

@@ -95,7 +95,7 @@ def check_endpoint(endpoint: str) -> None:
         parts = urllib.parse.urlsplit(endpoint)
         parts.port  # noqa: B018 - raises ValueError when it is not a number
     except ValueError as exc:
-        raise ConfigError(f"The S3 endpoint cannot be read: {exc}.") from exc
+        raise ConfigError(f"The S3 endpoint cannot be read: {exc}; correct it.") from exc
     if "@" in endpoint:
         raise ConfigError(
             "The S3 endpoint holds a user or password; give them as access_key and secret_key."
@@ -114,7 +114,7 @@ def check_endpoint(endpoint: str) -> None:
 
 def _check_bucket(bucket: str) -> None:
     if not bucket or not bucket.isascii() or not bucket.isprintable() or set(bucket) & set(" /\\:"):
-        raise ConfigError(f"{bucket!r} cannot be the name of an S3 bucket.")
+        raise ConfigError(f"{bucket!r} cannot be the name of an S3 bucket; correct bucket.")
 
 
 def _check_prefix(prefix: str) -> None:
@@ -130,6 +130,8 @@ def _check_credentials(settings: S3Settings) -> None:
     if bool(settings.access_key) != bool(settings.secret_key):
         raise ConfigError("access_key and secret_key belong together; one of them is missing.")
     if settings.session_token and not settings.access_key:
-        raise ConfigError("session_token needs the access_key and secret_key that came with it.")
+        raise ConfigError(
+            "session_token needs the access_key and secret_key that came with it; give all three."
+        )
     if settings.profile and settings.access_key:
         raise ConfigError("profile and access_key cannot be used together; give one of them.")

@@ -94,7 +94,9 @@ def _named(request: BackupRequest) -> BackupRequest:
 def check_request(request: BackupRequest) -> None:
     """Raise ``ConfigError`` for options that cannot work, before anything is touched."""
     if not request.host or not request.host.isprintable():
-        raise ConfigError("host must be a name of printable characters.")
+        raise ConfigError(
+            "host is empty or holds control characters; give it a name of printable characters."
+        )
     if any(not tag or "," in tag for tag in request.tags):
         raise ConfigError("A tag can be neither empty nor hold a comma; correct tags.")
     if request.databases is not None and not request.databases:
@@ -112,7 +114,7 @@ def check_request(request: BackupRequest) -> None:
     for name in ("lock_timeout", "segment_threshold", "yield_after"):
         value = getattr(request, name)
         if value is not None and value < 0:
-            raise ConfigError(f"{name} is {value}; it cannot be negative.")
+            raise ConfigError(f"{name} is {value}; give 0 or more.")
 
 
 def _check_plain(request: BackupRequest) -> None:
@@ -122,7 +124,7 @@ def _check_plain(request: BackupRequest) -> None:
             "--exclude-table-data in dump_args."
         )
     if request.yield_after is not None:
-        raise ConfigError("yield_after works with format=parallel alone.")
+        raise ConfigError("yield_after works with format=parallel alone; leave it out.")
     if request.databases is not None and len(request.databases) > 1:
         raise ConfigError(
             "format=plain writes one script: name one database, or none for all of the server."

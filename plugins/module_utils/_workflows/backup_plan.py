@@ -212,7 +212,9 @@ def choose_databases(
             "databases to back up by the option databases."
         )
     if not chosen:
-        raise ConfigError("There is no database to back up.")
+        raise ConfigError(
+            "The server holds no database that can be backed up; name one by databases."
+        )
     return tuple(chosen)
 
 

@@ -63,7 +63,9 @@ class TableCollector:
     def add(self, done: SegmentDone) -> None:
         """Take one segment; each may come once."""
         if self._parts[done.segment] is not None:
-            raise DumpFailed(f"Segment {done.segment} of {self.table} was read twice.")
+            raise DumpFailed(
+                f"Segment {done.segment} of {self.table} was read twice; please report it."
+            )
         self._parts[done.segment] = done.parts
         self._rows[done.segment] = done.rows
         self._missing -= 1
@@ -72,7 +74,10 @@ class TableCollector:
         whole = [parts for parts in self._parts if parts is not None]
         if len(whole) != self._count:
             missing = self._count - len(whole)
-            raise DumpFailed(f"{missing} of {self._count} segments of {self.table} were not read.")
+            raise DumpFailed(
+                f"{missing} of {self._count} segments of {self.table} were not read; please report "
+                "it."
+            )
         return whole
 
     def files(self, database: str) -> Iterator[tuple[str, FileContent]]:

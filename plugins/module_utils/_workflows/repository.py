@@ -83,7 +83,7 @@ def describe_repository(
     Raises ``ConfigError`` for a negative ``limit``.
     """
     if limit is not None and limit < 0:
-        raise ConfigError(f"limit is {limit}; it cannot be negative.")
+        raise ConfigError(f"limit is {limit}; give 0 or more.")
     with Repository.open(access.settings, access.passwords, events=events) as repository:
         snapshots = list_snapshots(repository)
         packs = repository.list_packs()
