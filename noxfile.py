@@ -82,7 +82,8 @@ def errors_page(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Check the documentation of modules and roles."""
+    """Check the documentation of modules, roles and playbooks."""
+    session.run("python", "-m", "tests.checks.playbooks_page")
     _copy_tree()
     session.run(
         *("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck"),
