@@ -64,7 +64,7 @@ SNAPSHOT = [
         "target_not_empty",
         (LISTED, "rename_tables"),
     ),
-    Case("bad query", info(query="snapshots[0"), "config", ("snapshots[0", "correct query")),
+    Case("bad query", info(query="snapshots[0"), "config", ("snapshots[0", "correct query"), True),
     Case("query of a wrong type", info(query="length(`1`)"), "config", ("length", "query"), True),
     Case("negative limit", info(limit=-1), "config", ("limit",), True),
 ]
@@ -78,9 +78,14 @@ CLASHES = [
         ),
         None,
         ("local|s3",),
+        True,
     ),
     Case(
-        "half a key", on_place("repository", lambda s: {"access_key": "x"}), None, ("secret_key",)
+        "half a key",
+        on_place("repository", lambda s: {"access_key": "x"}),
+        None,
+        ("secret_key",),
+        True,
     ),
     Case(
         "token without key",
@@ -89,7 +94,7 @@ CLASHES = [
         ("session_token",),
         True,
     ),
-    Case("no host", lambda s: without(s.stage.backup(), "host"), None, ("host",)),
+    Case("no host", lambda s: without(s.stage.backup(), "host"), None, ("host",), True),
     Case("empty host", backup(host=""), "config", ("host",), True),
     Case("arguments for parallel", backup(dump_args=["-n", "x"]), "config", ("format=plain",)),
     Case(
@@ -97,6 +102,7 @@ CLASHES = [
         backup(format="plain", exclude_tables=["a.b"]),
         "config",
         ("exclude_tables", "--exclude-table-data"),
+        True,
     ),
     Case(
         "two in one script", backup(format="plain", databases=["a", "b"]), "config", ("name one",)
@@ -105,7 +111,7 @@ CLASHES = [
     Case("tag with a comma", backup(tags=["a,b"]), "config", ("tag", "comma"), True),
     Case("small packs", backup(pack_size=1000), "config", ("pack_size", "64 KiB"), True),
     Case("negative wait", backup(lock_timeout=-1), "config", ("lock_timeout",), True),
-    Case("no jobs, backup", backup(jobs=0), "config", ("jobs", "at least 1")),
+    Case("no jobs, backup", backup(jobs=0), "config", ("jobs", "at least 1"), True),
     Case("no jobs, restore", restore(jobs=0), "config", ("jobs", "at least 1"), True),
     Case("unknown format", backup(format="custom"), None, ("parallel, plain",), True),
     Case("no tables", restore(tables=[]), "config", ("tables", "leave it out"), True),
@@ -117,6 +123,7 @@ CLASHES = [
         restore(tables=[LISTED], into="x", rename={"shop": "y"}),
         "config",
         ("into", "rename"),
+        True,
     ),
     Case("rename onto itself", restore(rename={"shop": "shop"}), "config", ("itself", "leave it")),
     Case("rename of another", restore(rename={"shap": "x"}), "config", ("'shap'", "'shop'"), True),

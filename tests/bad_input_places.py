@@ -34,7 +34,9 @@ def no_such(path: str) -> Make:
 REPOSITORY = [
     Case("wrong password, info", info(password="not it"), "wrong_password", ("password",), True),
     Case("wrong password, backup", backup(password="not it"), "wrong_password", ("give the",)),
-    Case("wrong password, restore", restore(password="not it"), "wrong_password", ("give the",)),
+    Case(
+        "wrong password, restore", restore(password="not it"), "wrong_password", ("give the",), True
+    ),
     Case(
         "wrong password, repository",
         on_place("repository", lambda scene: {"password": "not it"}),
@@ -46,6 +48,7 @@ REPOSITORY = [
         on_place("repository_info", lambda scene: folder(scene.empty)),
         "repository_missing",
         ("no repository", "check the place"),
+        True,
     ),
     Case("no repository, backup", no_such(""), "repository_missing", ("make a repository",)),
     Case("no folder, backup", no_such("x"), "repository_missing", ("make a repository",), True),
@@ -55,7 +58,9 @@ REPOSITORY = [
         "repository_missing",
         ("no repository",),
     ),
-    Case("relative path", on_place("repository", lambda s: folder("a")), "config", ("from /",)),
+    Case(
+        "relative path", on_place("repository", lambda s: folder("a")), "config", ("from /",), True
+    ),
     Case(
         "a file in place of the folder",
         on_place("repository", lambda scene: folder(scene.stage.path / "config")),
@@ -68,6 +73,7 @@ REPOSITORY = [
         on_place("repository_info", bucket(name="not-there")),
         "repository_missing",
         ("NoSuchBucket", "check the bucket's name"),
+        True,
     ),
     Case(
         "no bucket, backup",
@@ -155,7 +161,9 @@ REPOSITORY = [
 
 SERVER = [
     Case("wrong login, backup", backup(login_password="not it"), "login_refused", ("login_pass",)),
-    Case("wrong login, restore", restore(login_password="not it"), "login_refused", ("check",)),
+    Case(
+        "wrong login, restore", restore(login_password="not it"), "login_refused", ("check",), True
+    ),
     Case("no such role", backup(login_user="nobody"), "login_refused", ("login_user",), True),
     Case("no such login_db", backup(login_db="no"), "database_missing", ("check the name",), True),
     Case(
@@ -188,6 +196,7 @@ SERVER = [
         restore_at(login_port=lambda scene: scene.nobody_there),
         "server_unreachable",
         ("Connection refused", "check that the server runs"),
+        True,
     ),
     Case(
         "no PostgreSQL there",
@@ -221,6 +230,7 @@ SERVER = [
         restore_at(bin_dir=lambda scene: str(scene.empty)),
         "program_missing",
         ("pg_restore", "bin_dir"),
+        True,
     ),
     Case(
         "client older than the server",
@@ -252,6 +262,7 @@ SERVER = [
         restore_at(login_port=lambda scene: scene.pooled),
         "server_unsupported",
         ("transaction mode", "name the server itself"),
+        True,
     ),
     Case(
         "another system under one host",
@@ -264,5 +275,6 @@ SERVER = [
         backup(exclude_tables=["public.nothing"]),
         "config",
         ("public.nothing", "correct exclude_tables"),
+        True,
     ),
 ]

@@ -152,7 +152,7 @@ class Ansible:
         )
 
     def program(
-        self, name: str, *arguments: str, env: Mapping[str, str] | None = None
+        self, name: str, *arguments: str | Path, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run one of Ansible's programs; standard error is in the output too."""
         return subprocess.run(

@@ -92,8 +92,13 @@ def stage(ansible: Ansible, postgres: PostgresFactory, scratch: Path) -> Iterato
         snapshot=run.results[1]["snapshot"]["id"],
     )
     drop_database(source, "shop")
-    for ((name),) in target.execute("SELECT datname FROM pg_database WHERE oid >= 16384"):
-        drop_database(target, name)
+    drop_new_databases(target)
+
+
+def drop_new_databases(server: PostgresServer) -> None:
+    """Drop every database that was made since initdb."""
+    for (name,) in server.execute("SELECT datname FROM pg_database WHERE oid >= 16384"):
+        drop_database(server, name)
 
 
 def tree_of(path: Path) -> dict[str, str]:

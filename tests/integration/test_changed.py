@@ -50,7 +50,7 @@ def returned(result: Result) -> dict[str, t.Any]:
     }
 
 
-@pytest.mark.parametrize("kind", ["folder", "bucket"])
+@pytest.mark.parametrize("kind", ["folder", pytest.param("bucket", marks=pytest.mark.slow)])
 def test_repository(ansible: Ansible, kind: str, tmp_path: Path, s3_bucket: Bucket) -> None:
     path = tmp_path / "a" / "repository"
     options = (

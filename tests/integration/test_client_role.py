@@ -31,7 +31,7 @@ def run_role(
     facts: Mapping[str, t.Any] | None = None,
     **options: t.Any,
 ) -> Run:
-    """Run the role, on a system of other `facts` if any, then tasks with the Python that it made."""
+    """Run the role, on a system of other `facts` if any, then tasks with its Python."""
     interpreter = {"ansible_python_interpreter": "{{ granary_python }}"}
     play = {
         "hosts": "managed",

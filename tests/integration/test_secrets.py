@@ -162,6 +162,7 @@ def test_the_watch_sees_arguments() -> None:
     assert any("canary" in arguments for arguments in watch.leaks)
 
 
+@pytest.mark.slow
 def test_secrets_stay_secret_with_a_folder(
     ansible: Ansible, shops: dict[str, dict[str, t.Any]]
 ) -> None:
