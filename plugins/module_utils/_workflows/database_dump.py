@@ -43,7 +43,7 @@ from .work_units import (
 )
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from .._core.process import Child
     from .._postgres.dump_programs import DumpWarning
@@ -170,26 +170,37 @@ class DatabaseDump:
             self._pool.send(number, opening)
         waiting = set(range(len(self._pool)))
         silent = {child.stdout.fileno(): child for child in self._programs.values()}
-        while waiting or silent:
-            messages, readable = self._coordinator.receive(silent, _LOOK_SECONDS)
+        refused: GranaryError | None = None
+        # To the last worker's answer, since one that has not joined the snapshot yet would find it
+        # gone.
+        while waiting or (silent and refused is None):
+            messages, readable = self._coordinator.receive(() if refused else silent, _LOOK_SECONDS)
             for number, message in messages:
                 if isinstance(message, Refused):
-                    self._end_waiting_programs()
-                    raise message.error
-                if isinstance(message, Ready):
+                    refused = refused or message.error
+                if isinstance(message, Ready | Refused):
                     waiting.discard(number)
-            for descriptor in readable:
-                child = silent.pop(descriptor)
-                if not _has_output(descriptor):
-                    raise self._start_failure(child)
-            if silent:
-                self._end_waiting_programs()
+            refused = refused or self._program_refused(readable, silent)
+        if refused:
+            end_waiting_programs(self._locked.connection, self._run_name)
+            raise refused
 
-    def _end_waiting_programs(self) -> None:
-        name = self._plan.connection.application_name
-        obstacle = end_waiting_programs(self._locked.connection, name)
-        if obstacle is not None:
-            raise _ProgramWaited(obstacle)
+    def _program_refused(
+        self, readable: Iterable[int], silent: dict[int, Child]
+    ) -> GranaryError | None:
+        """Say why a program will not begin; those that began are taken out of ``silent``."""
+        for descriptor in readable:
+            child = silent.pop(descriptor)
+            if not _has_output(descriptor):
+                return self._start_failure(child)
+        if not silent:
+            return None
+        obstacle = end_waiting_programs(self._locked.connection, self._run_name)
+        return _ProgramWaited(obstacle) if obstacle else None
+
+    @property
+    def _run_name(self) -> str:
+        return self._plan.connection.application_name
 
     def _start_failure(self, child: Child) -> GranaryError:
         """Return why a program ended before its first byte."""
