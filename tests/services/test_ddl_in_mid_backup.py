@@ -35,6 +35,7 @@ from tests.fix_postgres import Database, DatabaseFactory
 from tests.fix_proxy import TcpProxyFactory
 from tests.fix_repository import Place
 from tests.testbed.postgres import PostgresServer
+from tests.testbed.tcp_proxy import TcpProxy
 
 _PATIENCE = 25.0
 _ROWS, _BIG = 200, 120_000
@@ -121,6 +122,17 @@ class Statement:
 
 
 @contextlib.contextmanager
+def _stalled(proxy: TcpProxy) -> Iterator[None]:
+    """Let nothing through meanwhile, and afterwards everything at full speed."""
+    proxy.stall()
+    try:
+        yield
+    finally:
+        proxy.slow(1e9)
+        proxy.resume()
+
+
+@contextlib.contextmanager
 def _meanwhile(work: Callable[[], None]) -> Iterator[None]:
     """Run a thread beside the block; what it raises fails the test."""
     failures: list[BaseException] = []
@@ -155,12 +167,10 @@ def test_ddl_in_mid_backup_waits_and_every_row_is_there(
 
     def alter() -> None:
         _wait(lambda: _reading(server, database.name))
-        proxy.stall()
-        statements.extend(Statement(server, database.name, sql) for sql in WAITING.values())
-        _wait(lambda: _waiting(server) == len(WAITING))
-        made.append(Statement(server, database.name, "CREATE TABLE made AS SELECT 1").finish())
-        proxy.slow(1e9)
-        proxy.resume()
+        with _stalled(proxy):
+            statements.extend(Statement(server, database.name, sql) for sql in WAITING.values())
+            _wait(lambda: _waiting(server) == len(WAITING))
+            made.append(Statement(server, database.name, "CREATE TABLE made AS SELECT 1").finish())
 
     with _meanwhile(alter):
         back_up_server(
@@ -235,15 +245,11 @@ def test_who_waits_for_another_backup_is_not_ours_to_give_way_to(
     )
     another.start()
     _wait(lambda: _reading(server, other.name))
-    proxy.stall()
-    statement = Statement(server, other.name, WAITING["altered"])
-    _wait(lambda: _waiting(server) == 1)
-
-    result = back_up_server(server, local_place, databases=[database.name], yield_after=0)
-
-    assert _waiting(server) == 1
-    proxy.slow(1e9)
-    proxy.resume()
+    with _stalled(proxy):
+        statement = Statement(server, other.name, WAITING["altered"])
+        _wait(lambda: _waiting(server) == 1)
+        result = back_up_server(server, local_place, databases=[database.name], yield_after=0)
+        assert _waiting(server) == 1
     another.join(_PATIENCE)
     assert another.exitcode == 0
     statement.finish()
