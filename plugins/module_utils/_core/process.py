@@ -11,7 +11,9 @@ reach it by its environment or by a file, never by its arguments.
 from __future__ import annotations
 
 import collections
+import contextlib
 import ctypes
+import os
 import signal
 import subprocess  # pylint: disable=ansible-bad-function; here alone, and streamed
 import threading
@@ -73,6 +75,7 @@ class Child:
                 stderr=subprocess.PIPE,
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call, libc is loaded before the fork
                 close_fds=True,
+                process_group=0,
             )
         except OSError as exc:
             raise ProgramMissing(
@@ -123,6 +126,8 @@ class Child:
         0.
         """
         code = self._process.wait()
+        if code != 0:
+            self.stop()
         self._reader.join()
         if code != 0:
             raise ProgramError(self._failure(code), returncode=code, program=self.name)
@@ -142,13 +147,17 @@ class Child:
         return f"{self.name} {how}: {said or 'it said nothing'}"
 
     def stop(self) -> None:
-        """Kill the program without waiting for its end; any thread may, ``on_line`` too."""
-        self._process.kill()
+        """Kill the program without waiting for its end; any thread may, ``on_line`` too.
+
+        Its own children too (pg_restore has some), which would keep its standard error open.
+        """
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def kill(self) -> None:
         """End the program at once and reap it; nothing happens if it has ended."""
         if self._process.poll() is None:
-            self._process.kill()
+            self.stop()
         self._process.wait()
         self._reader.join()
 
