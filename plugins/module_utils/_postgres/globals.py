@@ -95,11 +95,13 @@ def plan_globals(
     existing_tablespaces: Collection[str],
     no_tablespaces: bool = False,
     keep_grantors: bool = True,
+    keep_options: bool = True,
 ) -> GlobalsPlan:
     """Leave out of the script whatever concerns roles and tablespaces that are there.
 
     Memberships stay if either role is new. ``keep_grantors`` False drops ``GRANTED BY``: servers
     before 16 wrote down anybody there, servers since 16 want a role with the admin option.
+    ``keep_options`` False drops ``INHERIT`` and ``SET``, which servers before 16 do not know.
     """
     text = _text_of(script)
     found = read_globals(script)
@@ -109,7 +111,10 @@ def plan_globals(
         for one in found.tablespaces
         if not no_tablespaces and one.name not in existing_tablespaces
     }
-    kept = _kept_statements(script, text, new_roles, new_tablespaces, keep_grantors)
+    kept = [
+        _membership(statement, keep_grantors=keep_grantors, keep_options=keep_options)
+        for statement in _kept_statements(script, text, new_roles, new_tablespaces)
+    ]
     return GlobalsPlan(
         script=b"".join(kept),
         new_roles=tuple(role for role in found.roles if role in new_roles),
@@ -124,16 +129,12 @@ def _kept_statements(
     text: SessionText,
     roles: set[str],
     tablespaces: set[str],
-    keep_grantors: bool,
 ) -> list[bytes]:
     kept = []
     for statement in split_statements(script):
         sql = body(statement)
         if membership := _MEMBERSHIP.match(sql):
             if roles.isdisjoint({_name(membership[n], text) for n in (1, 2)}):
-                continue
-            if membership["grantor"] and not keep_grantors:
-                kept.append(b"\n" + sql.replace(membership["grantor"] + b";", b";"))
                 continue
         elif tablespace := _TABLESPACE.match(sql):
             if _name(tablespace[2], text) not in tablespaces:
@@ -142,6 +143,18 @@ def _kept_statements(
             continue
         kept.append(statement)
     return kept
+
+
+def _membership(statement: bytes, *, keep_grantors: bool, keep_options: bool) -> bytes:
+    """Leave out of a GRANT of a role what the server would not take; others stay as they are."""
+    found = _MEMBERSHIP.match(body(statement))
+    if not found or (keep_grantors and keep_options):
+        return statement
+    options = found["options"] or b""
+    if not keep_options:
+        options = b" WITH ADMIN OPTION" if b"ADMIN OPTION" in options else b""
+    grantor = found["grantor"] if keep_grantors and found["grantor"] else b""
+    return b"\nGRANT %b TO %b%b%b;" % (found[1], found[2], options, grantor)
 
 
 def is_own_password(statement: bytes, role: str, text: SessionText) -> bool:

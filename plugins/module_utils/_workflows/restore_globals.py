@@ -23,6 +23,7 @@ if t.TYPE_CHECKING:
 # The oldest psql that knows \restrict is a late minor of 13; what our scripts need any has.
 _OLDEST_PSQL = 12
 # Servers before this one wrote down any grantor; from this one on it must have the admin option.
+# This one is also the first to know what a membership inherits and may become.
 _GRANTORS_SINCE = 16
 
 
@@ -45,6 +46,7 @@ def restore_globals(context: RestoreContext, psql: Program, *, source_major: int
         existing_tablespaces=target.tablespaces,
         no_tablespaces=request.no_tablespaces,
         keep_grantors=not source_major < _GRANTORS_SINCE <= context.facts.major,
+        keep_options=context.facts.major >= _GRANTORS_SINCE,
     )
     if not plan.new_roles and not plan.new_tablespaces:
         return

@@ -88,6 +88,19 @@ def test_grantors_are_left_out_when_asked() -> None:
     assert 'GRANT "rëaders" TO "al ice" WITH ADMIN OPTION;'.encode() in plan.script
 
 
+def test_what_older_servers_do_not_know_of_memberships_is_left_out() -> None:
+    script = (
+        b'CREATE ROLE "a";\nCREATE ROLE "b";\n'
+        b'GRANT "a" TO "b" WITH ADMIN OPTION, INHERIT FALSE, SET FALSE GRANTED BY "postgres";\n'
+        b'GRANT "b" TO "a" WITH INHERIT TRUE GRANTED BY "postgres";\n'
+    )
+    plan = plan_globals(script, existing_roles=[], existing_tablespaces=[], keep_options=False)
+    assert b'\nGRANT "a" TO "b" WITH ADMIN OPTION GRANTED BY "postgres";' in plan.script
+    assert b'\nGRANT "b" TO "a" GRANTED BY "postgres";' in plan.script
+    whole = plan_globals(script, existing_roles=[], existing_tablespaces=[])
+    assert whole.script == script
+
+
 def test_names_are_in_the_scripts_own_encoding() -> None:
     script = "SET client_encoding = 'LATIN1';\nCREATE ROLE \"é\";\n".encode("latin-1")
     assert read_globals(script).roles == ("é",)
