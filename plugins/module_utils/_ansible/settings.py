@@ -16,6 +16,8 @@ from .._workflows.requests import RepositoryAccess
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .._storage.model import BackendSettings
+
 Params = t.Mapping[str, t.Any]
 
 
@@ -23,7 +25,7 @@ def _secret(value: str | None) -> Secret | None:
     return Secret(value) if value else None
 
 
-def storage_settings(params: Params) -> LocalSettings | S3Settings:
+def storage_settings(params: Params) -> BackendSettings:
     """Return the place of the repository from ``backend`` and the credentials beside it."""
     backend: Mapping[str, t.Any] = params["backend"]
     if backend["local"] is not None:

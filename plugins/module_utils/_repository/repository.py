@@ -32,7 +32,7 @@ if t.TYPE_CHECKING:
     from .._core.events import Events
     from .._core.redaction import Secret
     from .._storage.base import Backend
-    from .._storage.model import S3Settings
+    from .._storage.model import BackendSettings
     from .config import Config
     from .crypto import MasterKey
     from .index import Index
@@ -51,7 +51,7 @@ class Repository:
 
     def __init__(
         self,
-        settings: LocalSettings | S3Settings,
+        settings: BackendSettings,
         *,
         backend: Backend,
         config: Config,
@@ -67,7 +67,7 @@ class Repository:
     @classmethod
     def open(
         cls,
-        settings: LocalSettings | S3Settings,
+        settings: BackendSettings,
         passwords: Sequence[Secret],
         *,
         events: Events | None = None,
@@ -86,7 +86,7 @@ class Repository:
     @classmethod
     def create(
         cls,
-        settings: LocalSettings | S3Settings,
+        settings: BackendSettings,
         passwords: Sequence[Secret],
         *,
         create_bucket: bool = False,

@@ -86,6 +86,9 @@ class S3Settings:
         return f"{folder}/" if folder else ""
 
 
+BackendSettings: t.TypeAlias = "LocalSettings | S3Settings"
+
+
 def check_endpoint(endpoint: str) -> None:
     """Refuse what is not the plain address of a server.
 

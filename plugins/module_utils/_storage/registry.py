@@ -17,9 +17,10 @@ from .s3 import S3Backend
 if t.TYPE_CHECKING:
     from .._core.events import Events
     from .base import Backend
+    from .model import BackendSettings
 
 
-def open_backend(settings: LocalSettings | S3Settings, events: Events | None = None) -> Backend:
+def open_backend(settings: BackendSettings, events: Events | None = None) -> Backend:
     """Return a backend of the calling process; nothing is looked up, made or connected to yet.
 
     ``events`` hears of requests that are made again (``storage_retry``). Raises ``ConfigError``

@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
     from .._core.redaction import Secret
     from .._postgres.model import ConnectionSettings
     from .._repository.snapshot import Snapshot
-    from .._storage.model import LocalSettings, S3Settings
+    from .._storage.model import BackendSettings
 
 Plain: t.TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 """What a result is made of: values that every face can show."""
@@ -31,7 +31,7 @@ TAG = "granary"
 class RepositoryAccess:
     """Where a repository is and what opens it; any of the passwords may fit."""
 
-    settings: LocalSettings | S3Settings
+    settings: BackendSettings
     passwords: tuple[Secret, ...]
     lock_wait_seconds: int = 300
 
