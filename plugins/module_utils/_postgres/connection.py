@@ -38,6 +38,10 @@ if t.TYPE_CHECKING:
     # The layers above name the type of a connection by this: the driver stays in this package.
     Connection = psycopg2.extensions.connection
 
+# Where client programs connect for what concerns the whole server, and from where that can be
+# dropped.
+MAINTENANCE_DATABASE = "postgres"
+_OTHER_MAINTENANCE_DATABASE = "template1"
 # After the application's name in that of a client program's session.
 PROGRAM_SUFFIX = " program"
 _WORDS_LIMIT = 600
@@ -128,6 +132,17 @@ def connect(
         ) from exc
     conn.autocommit = True
     return conn
+
+
+def connect_server(settings: ConnectionSettings, *, besides: str | None = None) -> Connection:
+    """Open a connection for what concerns the whole server, to the settings' own database or else
+    ``postgres``; to another one if that is ``besides``, which is to be dropped.
+
+    Raises as ``connect`` does.
+    """
+    own = settings.dbname or MAINTENANCE_DATABASE
+    candidates = (own, _OTHER_MAINTENANCE_DATABASE, MAINTENANCE_DATABASE)
+    return connect(settings, next(name for name in candidates if name != besides))
 
 
 def _parameters(

@@ -18,7 +18,7 @@ import typing as t
 
 from .._core.errors import ConfigError, DatabaseMissing, RightsMissing
 from .._postgres.catalog import list_databases, list_table_files
-from .._postgres.connection import connect
+from .._postgres.connection import connect, connect_server
 from .._postgres.database_contents import database_size, read_globals
 from .._postgres.lock_capacity import check_lock_capacity
 from .._postgres.programs import find_program
@@ -46,7 +46,6 @@ if t.TYPE_CHECKING:
 
 # Besides the workers': the coordinator's, two of pg_dump, one that looks who waits for us.
 RESERVED_CONNECTIONS = 4
-MAINTENANCE_DATABASE = "postgres"
 _PROBLEMS_SHOWN = 100
 
 
@@ -165,11 +164,6 @@ def plan_databases(
         )
         for database in survey.databases
     )
-
-
-def connect_server(settings: ConnectionSettings) -> Connection:
-    """Connect for what concerns the whole server; the caller closes the connection."""
-    return connect(settings, settings.dbname or MAINTENANCE_DATABASE)
 
 
 def check_server(request: BackupRequest, conn: Connection) -> ServerFacts:

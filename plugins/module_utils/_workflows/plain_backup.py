@@ -17,12 +17,13 @@ import typing as t
 
 from .._core.errors import DatabaseMissing, DumpFailed, ProgramError, RestoreFailed
 from .._postgres.catalog import list_databases
+from .._postgres.connection import connect_server
 from .._postgres.dump_programs import dump_warnings, plain_dump
 from .._postgres.layout import PLAIN_DUMP
 from .._postgres.plain_stream import TAIL_BYTES, check_trailer
 from .._postgres.programs import find_program
 from .._repository.model import Compression
-from .backup_plan import check_server, connect_server
+from .backup_plan import check_server
 from .collector import file_content
 from .streams import READ_BYTES, open_sink
 from .work_units import SaverCounts

@@ -14,7 +14,7 @@ import contextlib
 import typing as t
 
 from .._core.errors import ConfigError, RepositoryDamaged, TargetNotEmpty
-from .._postgres.connection import connect
+from .._postgres.connection import MAINTENANCE_DATABASE, connect, connect_server
 from .._postgres.layout import PLAIN_DUMP
 from .._postgres.plain_stream import (
     TAIL_BYTES,
@@ -37,14 +37,12 @@ from .requests import RestoreResult, Stats
 
 if t.TYPE_CHECKING:
     from .._core.events import Events
-    from .._postgres.connection import Connection
     from .._postgres.model import ServerFacts
     from .._postgres.target import TargetServer
     from .requests import Plain, RestoreRequest
     from .restore_snapshot import Source
 
 _OLDEST_PSQL = 12
-_MAINTENANCE = "postgres"
 _HEAD_BYTES = 1 << 16
 # How a dump says that it drops what it makes, or makes its database itself.
 _MAKES_ITS_PLACE = (b"\nDROP ", b"\nCREATE DATABASE ", b"\n\\connect ")
@@ -78,7 +76,7 @@ class PlainRestore:
     @property
     def database(self) -> str:
         """Where psql connects to: the target itself for a dump of one database."""
-        return self._request.into or self._settings.dbname or _MAINTENANCE
+        return self._request.into or self._settings.dbname or MAINTENANCE_DATABASE
 
     @property
     def _fills_a_database(self) -> bool:
@@ -91,10 +89,10 @@ class PlainRestore:
         if self._request.into is not None and self._kind is PlainKind.CLUSTER:
             raise ConfigError(
                 "The snapshot is a dump of a whole cluster, which names its databases itself; "
-                "leave "
-                "into out."
+                "leave into out."
             )
-        with contextlib.closing(self._maintenance()) as conn:
+        besides = self.database if self._request.clean else None
+        with contextlib.closing(connect_server(self._settings, besides=besides)) as conn:
             facts, target = read_server(conn), read_target(conn)
         there = target.databases.get(self.database)
         if self._fills_a_database and there and not self._request.clean and not there.restoring:
@@ -102,15 +100,9 @@ class PlainRestore:
                 if not is_empty(conn):
                     raise TargetNotEmpty(
                         f"Database {self.database!r} is not empty; use clean to drop it and make "
-                        f"it "
-                        "anew, or name another one by into."
+                        "it anew, or name another one by into."
                     )
         return facts, target
-
-    def _maintenance(self) -> Connection:
-        name = self._settings.dbname or _MAINTENANCE
-        replaced = name == self.database and self._request.clean
-        return connect(self._settings, "template1" if replaced else name)
 
     def diff(self, target: TargetServer) -> dict[str, Plain]:
         """Return the database that the dump goes to, before and after; the script names no more."""
@@ -133,16 +125,17 @@ class PlainRestore:
         for words in forgiven:
             self._events.progress("forgiven", words=words)
         if self._fills_a_database:
-            with contextlib.closing(self._maintenance()) as conn:
+            with contextlib.closing(connect_server(self._settings)) as conn:
                 unmark_restoring(conn, self.database)
 
     def _make_place(self, target: TargetServer) -> None:
         there = target.databases.get(self.database)
-        with contextlib.closing(self._maintenance()) as conn:
-            if there and (self._request.clean or there.restoring):
-                drop_database(conn, self.database)
-                there = None
-            if there is None:
+        stays = there is not None and not (self._request.clean or there.restoring)
+        besides = None if stays else self.database
+        with contextlib.closing(connect_server(self._settings, besides=besides)) as conn:
+            if not stays:
+                if there is not None:
+                    drop_database(conn, self.database)
                 name = session_text(conn).identifier(self.database)
                 doing = f"Could not make database {self.database!r}"
                 execute(conn, b"CREATE DATABASE %b TEMPLATE template0" % name, doing)

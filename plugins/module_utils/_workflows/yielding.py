@@ -10,8 +10,8 @@ import contextlib
 import typing as t
 
 from .._core.errors import BackupYielded
+from .._postgres.connection import connect_server
 from .._postgres.lock_queue import LockQueue
-from .backup_plan import connect_server
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
