@@ -115,22 +115,28 @@ def load_post_data(
 
 
 def load_data(
-    loader: Loader, blocks: Iterable[bytes], *, only: Collection[int] | None = None
+    loader: Loader,
+    blocks: Iterable[bytes],
+    *,
+    only: Collection[int] | None = None,
+    scratch: str | None = None,
 ) -> list[str]:
     """Feed data.dump to pg_restore as a stream, in this thread; return its warnings.
 
-    ``only`` chooses entries by the dump ids of data.dump.
+    ``only`` chooses entries by the dump ids of data.dump; they are written down in the folder
+    ``scratch``, which somebody removes who cannot be killed meanwhile.
 
     Raises ``RestoreFailed``, and whatever ``blocks`` raises.
     """
-    with tempfile.TemporaryDirectory(prefix="granary-") as folder:
-        listed = []
-        if only is not None:
-            toc, blocks = peek_toc(blocks)
-            # The order of the list is that of the restore, and a stream cannot be read backwards.
-            ids = [entry.dump_id for entry in toc.entries if entry.dump_id in only]
-            listed = [_write_list(pathlib.Path(folder, "entries"), ids)]
-        return _run(loader, ["--section=data", *listed], "the small tables' rows", blocks)
+    what = "the small tables' rows"
+    if only is None:
+        return _run(loader, ["--section=data"], what, blocks)
+    toc, blocks = peek_toc(blocks)
+    # The order of the list is that of the restore, and a stream cannot be read backwards.
+    ids = [entry.dump_id for entry in toc.entries if entry.dump_id in only]
+    with tempfile.TemporaryDirectory(prefix="granary-", dir=scratch) as folder:
+        chosen = _write_list(pathlib.Path(folder, "entries"), ids)
+        return _run(loader, ["--section=data", chosen], what, blocks)
 
 
 def peek_toc(blocks: Iterable[bytes]) -> tuple[ArchiveToc, Iterator[bytes]]:

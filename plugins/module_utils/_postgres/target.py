@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .model import APPLICATION_NAME
 from .session import execute, fetch, session_text
 
 if t.TYPE_CHECKING:
@@ -22,6 +23,8 @@ if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
 
 RESTORING = "granary.restoring"
+# The first key of the advisory locks of restores: any number of ours.
+_CLAIM = 0x6772616E
 # The first oid that initdb does not give away (access/transam.h, FirstNormalObjectId).
 _FIRST_USER_OID = 16384
 # Catalogs of which every row of a user's is an object; pg_namespace, pg_class and pg_type hold
@@ -117,6 +120,22 @@ def read_relations(conn: Connection) -> tuple[frozenset[str], frozenset[tuple[st
     return schemas, frozenset((schema, name) for schema, name in relations)
 
 
+def read_tables(conn: Connection) -> list[tuple[str, str]]:
+    """Return schema and name of what can be analyzed: tables, partitioned ones, materialized
+    views.
+
+    No table is opened, so nobody's table lock is in the way.
+    """
+    rows = fetch(
+        conn,
+        "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c "
+        "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' "
+        "AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1, 2",
+    )
+    return [(schema, name) for schema, name in rows]
+
+
 def mark_restoring(conn: Connection, database: str, snapshot: str) -> None:
     """Put our mark on a database: every later session in it sees that it is not whole."""
     text = session_text(conn)
@@ -136,6 +155,32 @@ def unmark_restoring(conn: Connection, database: str) -> None:
         b"ALTER DATABASE %b RESET %b" % (text.identifier(database), RESTORING.encode()),
         f"Could not take the mark {RESTORING} off database {database!r}",
     )
+
+
+def claim_database(conn: Connection, database: str) -> bool:
+    """Claim a database for one restore, as long as ``conn`` lives; False if another one has.
+
+    Seen by restores that talk to the same maintenance database.
+    """
+    name = session_text(conn).literal(database)
+    sql = b"SELECT pg_catalog.pg_try_advisory_lock(%d, pg_catalog.hashtext(%b))" % (_CLAIM, name)
+    return bool(fetch(conn, sql, f"Could not claim database {database!r}")[0][0])
+
+
+def end_sessions(conn: Connection, database: str) -> None:
+    """End what a killed restore of the same role left running in a database."""
+    sql = (
+        b"SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity "
+        b"WHERE datname = %b AND usename = current_user AND application_name LIKE '%b%%'"
+    ) % (session_text(conn).literal(database), APPLICATION_NAME.encode())
+    execute(conn, sql, f"Could not end the sessions of an earlier restore of {database!r}")
+
+
+def rename_database(conn: Connection, old: str, new: str) -> None:
+    """Give a database another name; nobody may be in it."""
+    text = session_text(conn)
+    sql = b"ALTER DATABASE %b RENAME TO %b" % (text.identifier(old), text.identifier(new))
+    execute(conn, sql, f"Could not give database {new!r} its name")
 
 
 def drop_database(conn: Connection, database: str) -> None:

@@ -37,6 +37,8 @@ if t.TYPE_CHECKING:
     from .restore_database import RestoreContext
     from .restore_plan import DatabasePlan
 
+TableKey = tuple[str, str]
+
 _CREATE = re.compile(r'\A(CREATE (?:UNLOGGED )?TABLE )("(?:[^"]|"")+"\."(?:[^"]|"")+")')
 UNIT_BYTES = 16 << 20
 
@@ -60,11 +62,14 @@ class RenamedTable:
 
 
 def restore_renamed(
-    context: RestoreContext, plan: DatabasePlan, tables: Sequence[RenamedTable]
+    context: RestoreContext,
+    plan: DatabasePlan,
+    tables: Sequence[RenamedTable],
+    made: set[TableKey] | None = None,
 ) -> None:
     """Make each table under its new name, load its rows, and prove their number.
 
-    Raises ``RestoreFailed``, ``VerifyFailed``.
+    The new names are added to ``made``. Raises ``RestoreFailed``, ``VerifyFailed``.
     """
     if not tables:
         return
@@ -73,6 +78,8 @@ def restore_renamed(
         prepare_restore_session(conn, encoding)
         for table in tables:
             _make(conn, table)
+            if made is not None:
+                made.add(table.target)
         run_everywhere(context.pool, OpenTarget(database=plan.target, encoding=encoding))
         run_all(context.pool, list(_taken_over(context, plan, tables)), nothing_more)
         run_everywhere(context.pool, CloseTarget())
@@ -91,10 +98,12 @@ def _make(conn: Connection, table: RenamedTable) -> None:
     )
     if not found:
         raise RestoreFailed(f"{doing}: its definition is not of a kind that can be renamed.")
+    execute(conn, "BEGIN", doing)
     execute(conn, definition, doing)
     new, old = text.qualified(*table.target), text.qualified(*passing)
     execute(conn, b"CREATE TABLE %b (LIKE %b INCLUDING GENERATED)" % (new, old), doing)
     execute(conn, b"DROP TABLE " + old, doing)
+    execute(conn, "COMMIT", doing)
 
 
 def _taken_over(

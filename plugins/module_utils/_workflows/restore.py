@@ -17,6 +17,7 @@ from .._postgres.restore_programs import find_restore_program
 from .._postgres.server import read_server, refuse_pooler
 from .._postgres.target import is_empty, read_target
 from .._repository.repository import Repository
+from .database_making import refuse_unknown_providers
 from .jobs import worker_count
 from .requests import RestoreResult
 from .restore_database import RestoreContext, restore_database
@@ -150,6 +151,8 @@ class _Run:
             facts = read_server(conn)
             target = read_target(conn)
         plan = self._plan(manifest, target)
+        whole = (plan.database,) if isinstance(plan, TablesPlan) else plan.databases
+        refuse_unknown_providers(whole, facts.major)
         return _Prepared(
             facts=facts,
             plan=plan,

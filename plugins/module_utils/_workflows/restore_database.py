@@ -19,18 +19,13 @@ from .._core.errors import GranaryError, VerifyFailed
 from .._core.units import MIB
 from .._postgres import layout
 from .._postgres.archive import read_toc
-from .._postgres.catalog import list_tables
 from .._postgres.connection import connect
-from .._postgres.database_definition import (
-    create_statements,
-    early_statements,
-    finish_statements,
-    read_definition,
-)
+from .._postgres.database_definition import read_definition
 from .._postgres.foreign_keys import keys_into_excluded, with_what_hangs_on
 from .._postgres.load_programs import Loader, load_post_data, load_pre_data
-from .._postgres.session import execute, session_text
-from .._postgres.target import drop_database, mark_restoring, unmark_restoring
+from .._postgres.session import prepare_restore_session
+from .._postgres.target import read_tables
+from .database_making import claimed, finish_database, make_database
 from .restore_source import load_units
 from .restore_worker import (
     Analyze,
@@ -45,7 +40,7 @@ from .restore_worker import (
 )
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from .._core.events import Events
     from .._postgres.connection import Connection
@@ -62,7 +57,6 @@ if t.TYPE_CHECKING:
 UNIT_BYTES = 16 * MIB
 _MAINTENANCE = "postgres"
 _OTHER_MAINTENANCE = "template1"
-_ANALYZED_KINDS = {"r", "p", "m"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,51 +93,31 @@ class RestoreContext:
         return connect(self.settings, _OTHER_MAINTENANCE if name == target else name)
 
 
-def restore_database(context: RestoreContext, plan: DatabasePlan) -> None:
+def restore_database(
+    context: RestoreContext,
+    plan: DatabasePlan,
+    besides: Callable[[], None] = lambda: None,
+) -> None:
     """Restore one whole database and prove the number of rows of every table.
 
-    Raises ``RestoreFailed``, ``VerifyFailed`` or what the server and the repository raise; the
-    database then carries the mark.
+    ``besides`` is called while the database still carries the mark. Raises ``RestoreFailed``,
+    ``VerifyFailed`` or what the server and the repository raise; the mark then stays.
     """
-    _make(context, plan)
-    try:
-        load_database(context, plan)
-        _finish(context, plan)
-    except GranaryError:
-        context.events.warn(
-            f"Database {plan.target!r} is not whole: it carries the setting granary.restoring "
-            f"until a "
-            "restore comes to its end. The same restore may be made again."
-        )
-        raise
-
-
-def _make(context: RestoreContext, plan: DatabasePlan) -> None:
-    """Have the database there, empty, with its rights, and marked."""
-    request, definition = context.request, plan.source.definition
-    with contextlib.closing(context.maintenance(plan.target)) as conn:
-        text = session_text(conn)
-        if plan.action == "replace":
-            drop_database(conn, plan.target)
-        if plan.action == "fill":
-            statements = early_statements(definition, plan.target, text, request.no_privileges)
-        else:
-            statements = create_statements(
-                definition,
-                plan.target,
-                context.facts.major,
-                text=text,
-                no_owner=request.no_owner,
-                no_privileges=request.no_privileges,
-                no_tablespaces=request.no_tablespaces,
+    with claimed(context, plan.target):
+        make_database(context, plan)
+        context.events.progress("database_begun", database=plan.target)
+        try:
+            load_database(context, plan)
+            prove_rows(context, plan)
+            besides()
+            finish_database(context, plan)
+        except GranaryError:
+            context.events.warn(
+                f"Database {plan.target!r} is not whole: it carries the setting granary.restoring "
+                "until a restore comes to its end. The same restore may be made again."
             )
-        # The database exists after the first statement: the mark comes next.
-        first = 0 if plan.action == "fill" else 1
-        for statement in statements[:first]:
-            execute(conn, statement, f"Could not make database {plan.target!r}")
-        mark_restoring(conn, plan.target, context.source.snapshot.id.hex())
-        for statement in statements[first:]:
-            execute(conn, statement, f"Could not set up database {plan.target!r}")
+            raise
+        context.events.progress("database_restored", database=plan.target)
 
 
 def load_database(context: RestoreContext, plan: DatabasePlan) -> None:
@@ -157,9 +131,12 @@ def load_database(context: RestoreContext, plan: DatabasePlan) -> None:
         only = plan.selection.schema if plan.selection else None
         left_out = _keys_into_excluded(context, database, archive)
         _warn(context, load_pre_data(loader, archive, only=only))
-        load_rows(context, plan, loader)
+        context.events.progress("definitions_loaded", database=plan.target)
+        load_rows(context, plan, loader, folder)
+        context.events.progress("rows_loaded", database=plan.target)
         jobs = len(context.pool)
         _warn(context, load_post_data(loader, archive, jobs=jobs, only=only, leave_out=left_out))
+        context.events.progress("database_loaded", database=plan.target)
 
 
 def _keys_into_excluded(
@@ -196,7 +173,7 @@ def _warn(context: RestoreContext, warnings: Iterable[str]) -> None:
         context.events.warn(warning)
 
 
-def load_rows(context: RestoreContext, plan: DatabasePlan, loader: Loader) -> None:
+def load_rows(context: RestoreContext, plan: DatabasePlan, loader: Loader, scratch: str) -> None:
     """Load the rows of the plan's tables on all workers, the largest tables first."""
     database, files = plan.source, context.source.files
     with contextlib.closing(connect(context.settings, plan.target)) as conn:
@@ -205,7 +182,7 @@ def load_rows(context: RestoreContext, plan: DatabasePlan, loader: Loader) -> No
     run_everywhere(context.pool, OpenTarget(database=plan.target, encoding=encoding))
     data = files[layout.data_dump(database.name)]
     entries = plan.selection.data if plan.selection else None
-    tasks: list[Task] = [LoadArchive(loader=loader, ids=data.ids, entries=entries)]
+    tasks: list[Task] = [LoadArchive(loader=loader, ids=data.ids, entries=entries, scratch=scratch)]
     through_root = routes_differ(database.definition, here)
     for table in sorted(database.tables, key=lambda table: table.size, reverse=True):
         if table.taken_over:
@@ -248,33 +225,21 @@ def routes_differ(source: DatabaseDefinition, target: DatabaseDefinition) -> boo
     return order(source) != order(target)
 
 
-def _finish(context: RestoreContext, plan: DatabasePlan) -> None:
-    """Prove the database, lay back what could have hindered the load, and take the mark off."""
-    prove_rows(context, plan)
-    definition = plan.source.definition
-    with contextlib.closing(context.maintenance(plan.target)) as conn:
-        text = session_text(conn)
-        for statement in finish_statements(definition, plan.target, text=text):
-            execute(conn, statement, f"Could not finish database {plan.target!r}")
-        unmark_restoring(conn, plan.target)
-
-
 def prove_rows(context: RestoreContext, plan: DatabasePlan) -> None:
     """Count the rows of every table of the plan, and collect the planner's statistics.
 
     Raises ``VerifyFailed`` naming the first table that holds another number than was backed up.
     """
     database = plan.source
-    with contextlib.closing(connect(context.settings, plan.target)) as conn:
-        tables = [
-            table
-            for table in list_tables(conn)
-            if table.kind in _ANALYZED_KINDS
-            and (plan.selection is None or table.key in plan.selection.tables)
-        ]
-    counts = expected_counts(database)
-    tasks: list[Task] = [*counts, *(Analyze(schema=one.schema, name=one.name) for one in tables)]
     encoding = database.definition.encoding
+    with contextlib.closing(connect(context.settings, plan.target)) as conn:
+        # Names in an SQL_ASCII database may be of no encoding at all.
+        prepare_restore_session(conn, encoding)
+        tables = read_tables(conn)
+    if plan.selection is not None:
+        tables = [table for table in tables if table in plan.selection.tables]
+    counts = expected_counts(database)
+    tasks: list[Task] = [*counts, *(Analyze(schema=schema, name=name) for schema, name in tables)]
     run_everywhere(context.pool, OpenTarget(database=plan.target, encoding=encoding))
 
     def compare(task: Task, answer: object) -> None:

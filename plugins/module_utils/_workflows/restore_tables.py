@@ -2,40 +2,39 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Some tables of one database: planned here, into a database of their own or beside what is there.
-
-A database that is there is never marked and never dropped: it is somebody's. What a failed restore
-made in it is dropped again, so that the same restore may be made again.
-"""
+"""Some tables of one database, into a database of their own or beside what is there: the plan."""
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import typing as t
 
-from .._core.errors import ConfigError, DatabaseMissing, GranaryError, TargetNotEmpty
+from .._core.errors import ConfigError, DatabaseMissing, TargetNotEmpty
 from .._postgres import layout
 from .._postgres.archive_selection import select_entries, tables_with_partitions
 from .._postgres.connection import connect
-from .._postgres.session import execute, session_text
 from .._postgres.target import read_relations
 from .renamed_tables import RenamedTable, restore_renamed
-from .restore_database import load_database, prove_rows, restore_database
+from .restore_database import restore_database
+from .restore_into import make_schemas, restore_into
 from .restore_plan import (
     DatabasePlan,
     RestorePlan,
     listed,
     plan_restore,
+    refuse_missing_roles,
     select_databases,
     target_diff,
 )
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from .._postgres.archive import ArchiveToc
-    from .._postgres.manifest import DatabaseEntry, Manifest
+    from .._postgres.archive_selection import ArchiveSelection
+    from .._postgres.manifest import DatabaseEntry, Manifest, TableEntry
     from .._postgres.model import ConnectionSettings
     from .._postgres.target import TargetServer
     from .requests import Plain, RestoreRequest, Stats
@@ -109,11 +108,9 @@ def plan_tables(
     renamed = _renamed(request.rename_tables, names, database, schema)
     kept = frozenset(names.values()) - {table.key for table in renamed}
     tables = tables_with_partitions(schema, kept)
+    _refuse_same_names(renamed, tables)
     selection = select_entries(schema, data, tables, with_surroundings=request.into is None)
-    selected = dataclasses.replace(
-        database,
-        tables=tuple(one for one in database.tables if (one.schema, one.name) in tables),
-    )
+    selected = _with_tables(database, tables)
     if request.into is None:
         alone = dataclasses.replace(manifest, databases=(selected,))
         # Globals belong to whole databases: roles that are missing are refused here.
@@ -124,12 +121,34 @@ def plan_tables(
         plan = DatabasePlan(source=selected, target=request.into, action="into")
         new_names = tables | {table.target for table in renamed}
         schemas = _room_in(request.connection, request.into, target, new_names)
+        _refuse_missing_owners(request, schema, selection, target)
     return TablesPlan(
         database=dataclasses.replace(plan, selection=selection),
         renamed=renamed,
         schemas=schemas,
         keys_left_out=selection.keys_left_out,
     )
+
+
+def _refuse_missing_owners(
+    request: RestoreRequest, schema: ArchiveToc, selection: ArchiveSelection, target: TargetServer
+) -> None:
+    if request.no_owner:
+        return
+    owners = {one.owner for one in schema.entries if one.dump_id in selection.schema}
+    refuse_missing_roles({owner for owner in owners if owner}, target)
+
+
+def _with_tables(database: DatabaseEntry, tables: Collection[TableKey]) -> DatabaseEntry:
+    """Leave out other tables; a partition whose root goes becomes the ordinary table it will be."""
+
+    def alone(table: TableEntry) -> TableEntry:
+        if table.root is None or (table.root.schema, table.root.name) in tables:
+            return table
+        return dataclasses.replace(table, root=None)
+
+    kept = (table for table in database.tables if (table.schema, table.name) in tables)
+    return dataclasses.replace(database, tables=tuple(map(alone, kept)))
 
 
 def _the_database(request: RestoreRequest, manifest: Manifest) -> DatabaseEntry:
@@ -191,10 +210,17 @@ def _renamed(
                 entries=tuple(entries[part] for part in sorted(parts) if part in entries),
             )
         )
-    targets = [table.target for table in found]
-    if len(set(targets)) != len(targets):
-        raise ConfigError("rename_tables gives two tables the same name; give different ones.")
     return tuple(found)
+
+
+def _refuse_same_names(renamed: Sequence[RenamedTable], kept: Collection[TableKey]) -> None:
+    names = collections.Counter([*(table.target for table in renamed), *kept])
+    doubled = [f"{schema}.{name}" for (schema, name), number in names.items() if number > 1]
+    if doubled:
+        raise ConfigError(
+            f"Two tables would both become {listed(doubled)}; give them different names by "
+            "rename_tables."
+        )
 
 
 def _split_name(name: str) -> TableKey:
@@ -230,45 +256,14 @@ def restore_tables(context: RestoreContext, plan: TablesPlan) -> None:
     Raises as ``restore_database``. Of an existing database everything that was made is dropped
     again then.
     """
-    if plan.database.action != "into":
-        restore_database(context, plan.database)
-        restore_renamed(context, plan.database, plan.renamed)
+    database = plan.database
+    if database.action == "into":
+        restore_into(context, database, plan.renamed, plan.schemas)
         return
-    try:
-        _make_schemas(context, plan)
-        if plan.database.source.tables:
-            load_database(context, plan.database)
-            prove_rows(context, plan.database)
-        restore_renamed(context, plan.database, plan.renamed)
-    except GranaryError:
-        _drop_again(context, plan)
-        raise
+    schemas = {table.target[0] for table in plan.renamed}
 
+    def besides() -> None:
+        make_schemas(context, database.target, schemas, [])
+        restore_renamed(context, database, plan.renamed)
 
-def _make_schemas(context: RestoreContext, plan: TablesPlan) -> None:
-    with contextlib.closing(connect(context.settings, plan.database.target)) as conn:
-        text = session_text(conn)
-        for schema in plan.schemas:
-            execute(
-                conn,
-                b"CREATE SCHEMA " + text.identifier(schema),
-                f"Could not make schema {schema!r}",
-            )
-
-
-def _drop_again(context: RestoreContext, plan: TablesPlan) -> None:
-    """Drop what was made beside somebody's tables, as far as it can be; say what is left."""
-    selection = plan.database.selection
-    made = {table.target for table in plan.renamed} | (selection.tables if selection else set())
-    try:
-        with contextlib.closing(connect(context.settings, plan.database.target)) as conn:
-            text = session_text(conn)
-            for schema, name in sorted(made):
-                execute(conn, b"DROP TABLE IF EXISTS %b" % text.qualified(schema, name))
-            for schema in plan.schemas:
-                execute(conn, b"DROP SCHEMA IF EXISTS %b" % text.identifier(schema))
-    except GranaryError as exc:
-        context.events.warn(
-            f"Not all tables that this restore made in {plan.database.target!r} could be dropped "
-            f"again: {exc.message}"
-        )
+    restore_database(context, database, besides)
