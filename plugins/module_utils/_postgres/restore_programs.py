@@ -2,7 +2,7 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Which pg_restore reads a snapshot's archives."""
+"""Which pg_restore reads a snapshot's archives, and which psql its scripts."""
 
 from __future__ import annotations
 
@@ -37,3 +37,11 @@ def find_restore_program(
         return find_program("pg_restore", at_least_major=max(reads, target_major), bin_dir=bin_dir)
     except ProgramMissing:
         return find_program("pg_restore", at_least_major=reads, bin_dir=bin_dir)
+
+
+def find_script_program(bin_dir: str | None = None) -> Program:
+    """Return the psql for globals and plain dumps, of any major that we know.
+
+    Raises ``ProgramMissing``.
+    """
+    return find_program("psql", at_least_major=_OLDEST, bin_dir=bin_dir)

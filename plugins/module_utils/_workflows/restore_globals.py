@@ -12,7 +12,7 @@ import typing as t
 from .._postgres import layout
 from .._postgres.globals import plan_globals
 from .._postgres.load_programs import load_globals
-from .._postgres.programs import find_program
+from .._postgres.restore_programs import find_script_program
 from .._postgres.target import read_target
 
 if t.TYPE_CHECKING:
@@ -21,7 +21,6 @@ if t.TYPE_CHECKING:
     from .restore_database import RestoreContext
 
 # The oldest psql that knows \restrict is a late minor of 13; what our scripts need any has.
-_OLDEST_PSQL = 12
 # Servers before this one wrote down any grantor; from this one on it must have the admin option.
 # This one is also the first to know what a membership inherits and may become.
 _GRANTORS_SINCE = 16
@@ -29,7 +28,7 @@ _GRANTORS_SINCE = 16
 
 def find_globals_program(request: RestoreRequest) -> Program:
     """Return the psql for the globals. Raises ``ProgramMissing``."""
-    return find_program("psql", at_least_major=_OLDEST_PSQL, bin_dir=request.bin_dir)
+    return find_script_program(request.bin_dir)
 
 
 def restore_globals(context: RestoreContext, psql: Program, *, source_major: int) -> None:

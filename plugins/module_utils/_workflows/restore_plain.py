@@ -23,7 +23,7 @@ from .._postgres.plain_stream import (
     check_trailer,
     load_plain,
 )
-from .._postgres.programs import find_program
+from .._postgres.restore_programs import find_script_program
 from .._postgres.server import read_server
 from .._postgres.session import execute, session_text
 from .._postgres.target import (
@@ -42,7 +42,6 @@ if t.TYPE_CHECKING:
     from .requests import Plain, RestoreRequest
     from .restore_snapshot import Source
 
-_OLDEST_PSQL = 12
 _HEAD_BYTES = 1 << 16
 # How a dump says that it drops what it makes, or makes its database itself.
 _MAKES_ITS_PLACE = (b"\nDROP ", b"\nCREATE DATABASE ", b"\n\\connect ")
@@ -57,9 +56,7 @@ class PlainRestore:
         self._events = events
         self._settings = request.connection
         self._kind, self._head = self._look_at_ends()
-        self._psql = find_program(
-            "psql", at_least_major=_OLDEST_PSQL, bin_dir=self._request.bin_dir
-        )
+        self._psql = find_script_program(self._request.bin_dir)
 
     def _look_at_ends(self) -> tuple[PlainKind, bytes]:
         files = self._source.files
