@@ -127,7 +127,9 @@ class DatabaseDump:
             lock_indexes(self._locked.connection, self._choice.counted)
             self._start_programs(stack)
             self._await_ready()
-            holder = SnapshotHolder(self._locked.connection, self._choice.counted)
+            holder = SnapshotHolder(
+                self._locked.connection, self._choice.counted, self._plan.connection
+            )
             holder.start()
             stack.callback(holder.stop)
             self._coordinator.add_chore(holder.check)

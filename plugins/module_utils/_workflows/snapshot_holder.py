@@ -12,11 +12,13 @@ on meanwhile.
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import threading
 import typing as t
 
 from .._core.errors import GranaryError
-from .._postgres.connection import translated
+from .._postgres.connection import connect
 from .._postgres.copying import count_rows
 from .._postgres.session import execute
 
@@ -24,16 +26,22 @@ if t.TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .._postgres.connection import Connection
-    from .._postgres.model import Table
+    from .._postgres.model import ConnectionSettings, Table
 
 ALIVE_SECONDS = 30.0
+STOP_SECONDS = 5.0
 
 
 class SnapshotHolder:
     """A thread that owns ``connection`` from ``start`` until ``stop``."""
 
-    def __init__(self, connection: Connection, tables: Sequence[Table]) -> None:
+    def __init__(
+        self, connection: Connection, tables: Sequence[Table], settings: ConnectionSettings
+    ) -> None:
         self._connection = connection
+        self._settings = settings
+        self._dbname = connection.info.dbname
+        self._pid = connection.info.backend_pid
         self._tables = tables
         self._counts: dict[tuple[str, str], int] = {}
         self._counted = threading.Event()
@@ -73,11 +81,32 @@ class SnapshotHolder:
         return self._counts
 
     def stop(self) -> None:
-        """End a count that is running, and the thread; the connection is the caller's again."""
+        """End a count that is running, and the thread; the connection is the caller's again, or is
+        cut when it does not answer.
+        """
         self._stopping.set()
         if self._thread.is_alive():
             if not self._counted.is_set():
-                # A connection that is gone has nothing to cancel.
-                with contextlib.suppress(GranaryError), translated("Could not cancel a count"):
-                    self._connection.cancel()
-            self._thread.join()
+                # In a thread, since it waits for the server without end.
+                cancelling = threading.Thread(target=self._cancel, daemon=True)
+                cancelling.start()
+                cancelling.join(STOP_SECONDS)
+            self._thread.join(STOP_SECONDS)
+            if self._thread.is_alive():
+                self._cut()
+                self._thread.join()
+
+    def _cancel(self) -> None:
+        # Not by the driver's cancel(), which keeps the interpreter's lock while it waits.
+        sql = f"SELECT pg_catalog.pg_cancel_backend({self._pid})"
+        # A server that is gone has nothing to cancel.
+        with (
+            contextlib.suppress(GranaryError),
+            contextlib.closing(connect(self._settings, self._dbname)) as conn,
+        ):
+            execute(conn, sql, "Could not cancel a count")
+
+    def _cut(self) -> None:
+        # Closing it would wait for the thread that uses it; this ends that thread's wait.
+        with socket.socket(fileno=os.dup(self._connection.fileno())) as ours:
+            ours.shutdown(socket.SHUT_RDWR)
