@@ -277,7 +277,7 @@ class _Actor(threading.Thread):
 
     def _goes_on(self) -> bool:
         with contextlib.suppress(queue.Empty):
-            if not self.pokes.get(timeout=self._chance.uniform(1, 4)):
+            if not self.pokes.get(timeout=self._chance.uniform(5, 20)):
                 return False
             # At the snapshot, or soon after it: pg_dump needs 0.2 s to get its locks.
             with contextlib.suppress(queue.Empty):

@@ -37,7 +37,7 @@ from tests.testbed.postgres import PostgresServer, client_bin, client_major_for
 LONG, SHORT = 204, 8
 MAJORS = (13, 14, 15, 16, 17, 18)
 _RATE = 60
-_POKES = 6
+_POKES, _POKED_RETRIES = 6, 3
 # A pg_dump waits for a lock while it holds others for at most 2 s, then everything is given up.
 _WAIT_BOUND_SECONDS = 3.0
 
@@ -54,6 +54,8 @@ class PokingEvents(RecordedEvents):
         """Poke the application."""
         if event == "table_locks_retry":
             self.retries.append(str(fields["reason"]))
+            if len(self.retries) <= _POKED_RETRIES:
+                self._application.poke(1)
         if event == "database_begun":
             self._application.poke(_POKES)
 
