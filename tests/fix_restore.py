@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import time
 import typing as t
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 from ansible_collections.granary.postgres.plugins.module_utils._core.events import RecordedEvents
 from ansible_collections.granary.postgres.plugins.module_utils._workflows.requests import (
@@ -20,6 +19,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._workflows.reques
 from ansible_collections.granary.postgres.plugins.module_utils._workflows.restore import run_restore
 from tests.fix_backup import access, connection
 from tests.fix_repository import Place
+from tests.process_tree import below, children_of, command
 from tests.testbed.postgres import PostgresServer, client_bin, client_major_for
 
 PATIENCE_S = 60.0
@@ -70,45 +70,21 @@ def wait_for(condition: Callable[[], t.Any]) -> t.Any:
 
 def our_processes() -> list[int]:
     """Workers, the lock's keeper, client programs: all below this one but the test's servers."""
-    servers = [one for one in _children_of(os.getpid()) if _is_a_server(one)]
+    servers = [one for one in children_of(os.getpid()) if _is_a_server(one)]
     theirs = {process for server in servers for process in (server, *below(server))}
     return [process for process in below(os.getpid()) if process not in theirs]
 
 
 def programs(name: str) -> list[int]:
     """The client programs of a name among our processes."""
-    return [process for process in our_processes() if f"/{name} " in _command(process)]
+    return [process for process in our_processes() if f"/{name} " in command(process)]
 
 
 def workers_of(pid: int) -> list[int]:
     """The processes right below one that are forks of it, by their command line."""
-    return [one for one in _children_of(pid) if _command(one) == _command(pid)]
-
-
-def below(pid: int) -> Iterator[int]:
-    """The processes below one."""
-    for child in _children_of(pid):
-        yield child
-        yield from below(child)
+    return [one for one in children_of(pid) if command(one) == command(pid)]
 
 
 def _is_a_server(process: int) -> bool:
-    words = _command(process)
+    words = command(process)
     return "bin/postgres " in words or "versitygw" in words
-
-
-def _command(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
-
-
-def _children_of(pid: int) -> list[int]:
-    children: list[int] = []
-    try:
-        for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
-            children += map(int, tasks.read_text().split())
-    except OSError:
-        return []
-    return children

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 import typing as t
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,7 @@ from tests.fix_backup import (
 )
 from tests.fix_postgres import Database, PostgresFactory
 from tests.fix_repository import Place
+from tests.process_tree import below, command
 from tests.testbed.postgres import PostgresServer
 
 _PATIENCE = 60.0
@@ -63,41 +64,18 @@ def _wait(condition: Callable[[], t.Any]) -> t.Any:
     return found
 
 
-def _command(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
-
-
 def _our_processes() -> list[int]:
     """Workers and the lock's keeper, which are forks of this process, and client programs."""
-    ours = _command(os.getpid())
+    ours = command(os.getpid())
     return [
         process
-        for process in _below(os.getpid())
-        if (command := _command(process)) == ours or "/pg_dump" in command
+        for process in below(os.getpid())
+        if (words := command(process)) == ours or "/pg_dump" in words
     ]
 
 
 def _programs(name: str) -> list[int]:
-    return [process for process in _our_processes() if f"/{name} " in _command(process)]
-
-
-def _children_of(pid: int) -> list[int]:
-    children: list[int] = []
-    try:
-        for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
-            children += map(int, tasks.read_text().split())
-    except OSError:
-        return []
-    return children
-
-
-def _below(pid: int) -> Iterator[int]:
-    for child in _children_of(pid):
-        yield child
-        yield from _below(child)
+    return [process for process in _our_processes() if f"/{name} " in command(process)]
 
 
 def _workers(server: PostgresServer) -> list[int]:
@@ -207,7 +185,7 @@ def test_a_killed_coordinator_leaves_no_process_and_what_it_stored_is_used_again
         os._exit(0)
     packs = first.stats.stored_bytes >> 20
     _wait(lambda: _packs(place) >= packs // 2)
-    workers = list(_below(child))
+    workers = list(below(child))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     _wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
