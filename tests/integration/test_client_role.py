@@ -29,7 +29,7 @@ def run_role(
     *arguments: str,
     tasks: Sequence[Mapping[str, t.Any]] = (),
     facts: Mapping[str, t.Any] | None = None,
-    **options: t.Any,
+    options: Mapping[str, t.Any],
 ) -> Run:
     """Run the role, on a system of other `facts` if any, then tasks with its Python."""
     interpreter = {"ansible_python_interpreter": "{{ granary_python }}"}
@@ -37,7 +37,7 @@ def run_role(
         "hosts": "managed",
         "gather_facts": False,
         "pre_tasks": [{"ansible.builtin.set_fact": facts}] if facts else [],
-        "roles": [{"role": "granary.postgres.client", "vars": options}],
+        "roles": [{"role": "granary.postgres.client", "vars": dict(options)}],
         "tasks": [{**task, "vars": interpreter} for task in tasks],
     }
     playbook = folder / "role.json"
@@ -55,7 +55,7 @@ def test_what_the_role_makes_runs_the_modules(
 ) -> None:
     venv = tmp_path / "venv"
     options = {"client_venv": str(venv), "client_programs": False}
-    checked = run_role(ansible, tmp_path, "--check", **options)
+    checked = run_role(ansible, tmp_path, "--check", options=options)
     assert checked.status == 0, checked.output
     assert not venv.exists()
     assert "granary.postgres.client : Make the virtual environment" in changed(checked)
@@ -70,12 +70,12 @@ def test_what_the_role_makes_runs_the_modules(
             "granary.postgres.repository_info": {**place, "query": "snapshots[].host"},
         },
     ]
-    run = run_role(ansible, tmp_path, tasks=tasks, **options)
+    run = run_role(ansible, tmp_path, tasks=tasks, options=options)
     assert run.status == 0, run.output
     assert run.only("info")["result"] == ["managed"]
     assert (venv / "bin" / "python").exists()
 
-    again = run_role(ansible, tmp_path, **options)
+    again = run_role(ansible, tmp_path, options=options)
     assert again.status == 0, again.output
     assert changed(again) == []
     facts = again.only("Say which Python runs our tasks")["ansible_facts"]
@@ -100,9 +100,8 @@ def test_a_host_without_a_new_python_gets_one_sentence(  # noqa: PLR0917 - rows 
         program.chmod(0o755)
     venv = tmp_path / "venv"
     facts = {"os_family": family, "distribution": distribution, "cacheable": True}
-    run = run_role(
-        ansible, tmp_path, facts=facts, client_python=str(program), client_venv=str(venv)
-    )
+    options = {"client_python": str(program), "client_venv": str(venv)}
+    run = run_role(ansible, tmp_path, facts=facts, options=options)
     assert run.status == 2
     refusal = run.results[-1]
     assert refusal.failed

@@ -44,7 +44,7 @@ class Places:
         adapted = {**options, **self._backend(backend)}
         if module in {"repository", "repository_info"}:
             return adapted
-        server = self.servers[options.get("login_host", options.get("login_unix_socket"))]
+        server = self.servers[str(options.get("login_host") or options["login_unix_socket"])]
         adapted |= {"bin_dir": str(client_bin(17)), "login_port": server.port}
         if "login_host" in options:
             return adapted | {"login_host": server.host, "ca_cert": str(self.certificate)}

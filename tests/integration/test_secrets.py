@@ -125,12 +125,14 @@ def tasks_on(repository: dict[str, t.Any], shops: dict[str, dict[str, t.Any]]) -
 
 
 WORKING = 5
+# Modules as files, as by default, and everything that Ansible can say of an error.
+LOUD = {"ANSIBLE_PIPELINING": "0", "ANSIBLE_DISPLAY_TRACEBACK": "always"}
 
 
 def run_watched(ansible: Ansible, tasks: list[Task]) -> Run:
-    """Run tasks at -vvv, modules as files as by default, and watch all arguments meanwhile."""
+    """Run tasks at -vvv and watch all arguments meanwhile."""
     with ArgumentWatch() as watch:
-        run = ansible.tasks(*tasks, verbosity=3, env={"ANSIBLE_PIPELINING": "0"})
+        run = ansible.tasks(*tasks, verbosity=3, env=LOUD)
     assert watch.leaks == set()
     assert watch.programs >= {"pg_dump", "pg_dumpall", "pg_restore", "AnsiballZ_"}
     return run

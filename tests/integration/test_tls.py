@@ -83,7 +83,7 @@ def test_what_cannot_be_verified_is_refused(
     place = bucket_repository(s3_tls_bucket, prefix="refused")
     stranger = Authority(secured.folder / "stranger", "Another authority")
     strange_client = stranger.issue("client")
-    wrong = {
+    wrong: dict[str, dict[str, str | None]] = {
         "authority of another": {"ca_cert": str(stranger.certificate)},
         "no authority": {"ca_cert": None},
         "no such authority": {"ca_cert": "/no/such/file"},
