@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import subprocess
 import typing as t
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
@@ -21,9 +21,11 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
     RestoreFailed,
     SnapshotMissing,
 )
+from ansible_collections.granary.postgres.plugins.module_utils._core.events import RecordedEvents
 from ansible_collections.granary.postgres.plugins.module_utils._repository.model import BlobKind
 from ansible_collections.granary.postgres.plugins.module_utils._repository.snapshot import (
     list_snapshots,
+    write_snapshot,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._repository.tree import walk
 from tests.equality import Comparison, differences
@@ -40,6 +42,7 @@ from tests.testbed.restic import VERSIONS, Restic
 
 LATIN1 = "x=y dbname=z"
 ZOO = "zoo"
+LOCALE = "LC_COLLATE 'C' LC_CTYPE 'C'"
 PASSWORD_ROW = "ALTER ROLE postgres WITH SUPERUSER PASSWORD 'from a row';"
 DATABASE_END = "--\n-- PostgreSQL database dump complete\n--\n\n"
 CLUSTER_END = "--\n-- PostgreSQL database cluster dump complete\n--\n\n"
@@ -75,7 +78,7 @@ The programs that dump 14 here are those of 15, whose words 14 does not know.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One way to store a dump."""
 
@@ -141,8 +144,8 @@ class Sources:
 
 def _fill(server: PostgresServer) -> None:
     server.execute(ROLES)
-    server.execute(f"CREATE DATABASE \"{LATIN1}\" TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
-    server.execute(f"CREATE DATABASE {ZOO} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")
+    server.execute(f"CREATE DATABASE \"{LATIN1}\" TEMPLATE template0 ENCODING 'LATIN1' {LOCALE}")
+    server.execute(f"CREATE DATABASE {ZOO} TEMPLATE template0 ENCODING 'UTF8' {LOCALE}")
     for database, letters in ((LATIN1, "äöü"), (ZOO, "\N{ELEPHANT}")):
         server.execute(ROWS, database=database)
         for number, note in enumerate((*ODD_NOTES, letters)):
@@ -364,7 +367,29 @@ def test_one_that_lost_its_middle_and_was_repaired_is_refused(
     assert everything(target) == before
 
 
-def test_one_that_was_tagged_and_copied_restores(
+def test_one_that_was_changed_and_never_said_its_size_is_warned_of(
+    local_place: Place, postgres: PostgresFactory
+) -> None:
+    restic = local_place.restic(VERSIONS[0])
+    restic.run("init")
+    stream = f"--\n-- PostgreSQL database dump\n--\n\n\n{DATABASE_END}".encode()
+    restic.raw("backup", "--stdin", "--stdin-filename", "dumpfile.sql", stdin=stream)
+    said = {}
+    with local_place.open() as repository:
+        (snapshot,) = list_snapshots(repository)
+        old = dataclasses.replace(snapshot, summary=None)
+        changed = dataclasses.replace(old, original=snapshot.id)
+        for name, one in (("new", snapshot), ("old", old), ("changed", changed)):
+            wanted = write_snapshot(repository, one).hex()
+            events = RecordedEvents()
+            restore_server(
+                postgres(16), local_place, snapshot=wanted, check_mode=True, events=events
+            )
+            said[name] = "rows may be missing" in "".join(events.warnings)
+    assert said == {"new": False, "old": False, "changed": True}
+
+
+def test_one_that_was_tagged_restores(
     sources: Sources, local_place: Place, private_postgres: PostgresFactory
 ) -> None:
     restic = local_place.restic(VERSIONS[-1])
