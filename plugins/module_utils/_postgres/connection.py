@@ -136,13 +136,20 @@ def connect(
 
 def connect_server(settings: ConnectionSettings, *, besides: str | None = None) -> Connection:
     """Open a connection for what concerns the whole server, to the settings' own database or else
-    ``postgres``; to another one if that is ``besides``, which is to be dropped.
+    ``postgres``; to another one if that is ``besides``, which is to be dropped, or if nobody named
+    it and it is not there.
 
     Raises as ``connect`` does.
     """
     own = settings.dbname or MAINTENANCE_DATABASE
     candidates = (own, _OTHER_MAINTENANCE_DATABASE, MAINTENANCE_DATABASE)
-    return connect(settings, next(name for name in candidates if name != besides))
+    chosen = next(name for name in candidates if name != besides)
+    try:
+        return connect(settings, chosen)
+    except DatabaseMissing:
+        if settings.dbname is not None or besides == _OTHER_MAINTENANCE_DATABASE:
+            raise
+        return connect(settings, _OTHER_MAINTENANCE_DATABASE)
 
 
 def _parameters(

@@ -56,6 +56,14 @@ def claimed(context: RestoreContext, target: str) -> Iterator[None]:
         yield
 
 
+def not_whole(database: str) -> str:
+    """Return what a user is told when a restore into a database of its own has failed."""
+    return (
+        f"Database {database!r} is not whole: it carries the setting granary.restoring until a "
+        "restore comes to its end. The same restore may be made again."
+    )
+
+
 def refuse_unknown_providers(plans: Iterable[DatabasePlan], target_major: int) -> None:
     """Raise ``ServerUnsupported`` when the server cannot make one of the databases."""
     for plan in plans:

@@ -12,7 +12,7 @@ import time
 import typing as t
 
 from .._core.errors import ConfigError
-from .._postgres.connection import connect
+from .._postgres.connection import connect, connect_server
 from .._postgres.restore_programs import find_restore_program
 from .._postgres.server import read_server, refuse_pooler
 from .._postgres.target import is_empty, read_target
@@ -146,7 +146,7 @@ class _Run:
         """Look at the server and plan; all that can be refused is, in check mode too."""
         request, settings = self._request, self._request.connection
         # Closed before the workers are forked: a connection belongs to one process.
-        with contextlib.closing(connect(settings, settings.dbname or "postgres")) as conn:
+        with contextlib.closing(connect_server(settings)) as conn:
             refuse_pooler(conn, settings)
             facts = read_server(conn)
             target = read_target(conn)

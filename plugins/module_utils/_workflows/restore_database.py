@@ -19,13 +19,13 @@ from .._core.errors import GranaryError, VerifyFailed
 from .._core.units import MIB
 from .._postgres import layout
 from .._postgres.archive import read_toc
-from .._postgres.connection import connect
+from .._postgres.connection import connect, connect_server
 from .._postgres.database_definition import read_definition
 from .._postgres.foreign_keys import keys_into_excluded, with_what_hangs_on
 from .._postgres.load_programs import Loader, load_post_data, load_pre_data
 from .._postgres.session import prepare_restore_session
 from .._postgres.target import read_tables
-from .database_making import claimed, finish_database, make_database
+from .database_making import claimed, finish_database, make_database, not_whole
 from .restore_source import load_units
 from .restore_worker import (
     Analyze,
@@ -55,8 +55,6 @@ if t.TYPE_CHECKING:
 
 # Small enough that all workers end at about the same time, large enough that a COPY is worth it.
 UNIT_BYTES = 16 * MIB
-_MAINTENANCE = "postgres"
-_OTHER_MAINTENANCE = "template1"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +87,7 @@ class RestoreContext:
 
     def maintenance(self, target: str) -> Connection:
         """Connect to a database from which ``target`` can be dropped."""
-        name = self.settings.dbname or _MAINTENANCE
-        return connect(self.settings, _OTHER_MAINTENANCE if name == target else name)
+        return connect_server(self.settings, besides=target)
 
 
 def restore_database(
@@ -112,10 +109,7 @@ def restore_database(
             besides()
             finish_database(context, plan)
         except GranaryError:
-            context.events.warn(
-                f"Database {plan.target!r} is not whole: it carries the setting granary.restoring "
-                "until a restore comes to its end. The same restore may be made again."
-            )
+            context.events.warn(not_whole(plan.target))
             raise
         context.events.progress("database_restored", database=plan.target)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from .._core.errors import ConfigError, RepositoryDamaged, TargetNotEmpty
+from .._core.errors import ConfigError, GranaryError, RepositoryDamaged, TargetNotEmpty
 from .._postgres.connection import MAINTENANCE_DATABASE, connect, connect_server
 from .._postgres.layout import PLAIN_DUMP
 from .._postgres.plain_stream import (
@@ -33,6 +33,7 @@ from .._postgres.target import (
     read_target,
     unmark_restoring,
 )
+from .database_making import not_whole
 from .requests import RestoreResult, Stats
 
 if t.TYPE_CHECKING:
@@ -110,20 +111,32 @@ class PlainRestore:
         """Load the dump; its database is marked meanwhile, if it is one that we can name."""
         if self._fills_a_database:
             self._make_place(target)
-        forgiven = load_plain(
-            self._psql,
-            self._settings,
-            self._source.files.stream(PLAIN_DUMP),
-            kind=self._kind,
-            role=facts.role,
-            server_major=facts.major,
-            database=self.database,
-        )
+        try:
+            forgiven = load_plain(
+                self._psql,
+                self._settings,
+                self._source.files.stream(PLAIN_DUMP),
+                kind=self._kind,
+                role=facts.role,
+                server_major=facts.major,
+                database=self.database,
+            )
+        except GranaryError:
+            self._events.warn(self._not_whole())
+            raise
         for words in forgiven:
             self._events.progress("forgiven", words=words)
         if self._fills_a_database:
             with contextlib.closing(connect_server(self._settings)) as conn:
                 unmark_restoring(conn, self.database)
+
+    def _not_whole(self) -> str:
+        if self._fills_a_database:
+            return not_whole(self.database)
+        return (
+            "The server holds a part of the dump, in databases that the dump itself has made: drop "
+            "them before the same restore is made again."
+        )
 
     def _make_place(self, target: TargetServer) -> None:
         there = target.databases.get(self.database)
