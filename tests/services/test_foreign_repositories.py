@@ -291,7 +291,7 @@ def test_whole_ones_restore_and_cut_ones_are_refused(
     assert_refused(local_place, target, "latest", RestoreFailed, check_mode=True)
     assert everything(target) == before
 
-    options = {}
+    options: dict[str, t.Any] = {}
     if cell.kind == "pg_dump":
         options = {"into": "other"}
         target.execute(ROLES)
