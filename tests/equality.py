@@ -32,13 +32,15 @@ Facts = dict[str, t.Any]
 class Comparison:
     """What to compare: two servers, and databases by their names in the source and in the target.
 
-    Without `passwords` those of roles are left out, as a role that may not read them leaves them.
+    Without `passwords` those of roles are left out, as a role that may not read them leaves them;
+    without `unlogged` the rows and values that a standby does not have.
     """
 
     source: PostgresServer
     target: PostgresServer
     databases: Mapping[str, str]
     passwords: bool = True
+    unlogged: bool = True
 
     @property
     def same_major(self) -> bool:
@@ -63,9 +65,9 @@ def count_rows(server: PostgresServer, databases: Sequence[str]) -> tuple[int, i
     """Return the number of tables in databases and of their rows, as they are counted here."""
     tables = rows = 0
     for database in databases:
-        found = [read_rows(server, database, "r", floats=True)]
-        tables += sum(map(len, found))
-        rows += sum(count for part in found for count, dummy in part.values())
+        found = read_rows(server, database, "r")
+        tables += len(found)
+        rows += sum(count for count, dummy in found.values())
     return tables, rows
 
 
@@ -106,11 +108,20 @@ def _database_differences(comparison: Comparison, source: str, target: str) -> I
             ),
         )
     floats = all(server.major >= SHORTEST_FLOATS_SINCE for server in comparison.both)
+
+    def rows(kind: str) -> Callable[[PostgresServer, str], Facts]:
+        return lambda server, name: read_rows(
+            server, name, kind, floats=floats, unlogged=comparison.unlogged
+        )
+
     readers: list[tuple[str, Callable[[PostgresServer, str], Facts]]] = [
-        ("rows", lambda server, name: read_rows(server, name, "r", floats=floats)),
-        ("materialized view", lambda server, name: read_rows(server, name, "m", floats=floats)),
-        ("partitioned table", lambda server, name: read_rows(server, name, "p", floats=floats)),
-        ("sequence", read_sequences),
+        ("rows", rows("r")),
+        ("materialized view", rows("m")),
+        ("partitioned table", rows("p")),
+        (
+            "sequence",
+            lambda server, name: read_sequences(server, name, unlogged=comparison.unlogged),
+        ),
         ("large object", _query(queries.LARGE_OBJECTS)),
         (
             "database",
@@ -162,7 +173,9 @@ def _definitions(script: str, user: str) -> list[str]:
     return found
 
 
-def read_rows(server: PostgresServer, database: str, kind: str, *, floats: bool) -> Facts:
+def read_rows(
+    server: PostgresServer, database: str, kind: str, *, floats: bool = True, unlogged: bool = True
+) -> Facts:
     """Return number and hash of the rows of each table of a kind, by its quoted name.
 
     Ordinary tables alone, without what inherits from them, and without the partitions below a hash
@@ -170,16 +183,16 @@ def read_rows(server: PostgresServer, database: str, kind: str, *, floats: bool)
     """
     only = "ONLY " if kind == "r" else ""
     with _reader(server, database, digits=3 if floats else 0) as read:
-        tables = read(queries.TABLES_OF_KIND.format(kind=kind))
+        tables = read(queries.TABLES_OF_KIND.format(kind=kind, unlogged=unlogged))
         return {name: read(queries.rows_hash(name, columns, only))[0] for name, columns in tables}
 
 
-def read_sequences(server: PostgresServer, database: str) -> Facts:
+def read_sequences(server: PostgresServer, database: str, *, unlogged: bool = True) -> Facts:
     """Return value and definition of every sequence, by its quoted name."""
     with _reader(server, database) as read:
         return {
             name: (*row, *read(f"SELECT last_value, is_called FROM {name}"))
-            for name, *row in read(queries.SEQUENCES)
+            for name, *row in read(queries.SEQUENCES.format(unlogged=unlogged))
         }
 
 

@@ -41,6 +41,10 @@ SELECT {_NAME},
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind = '{{kind}}' AND c.relpersistence <> 't' AND {_USER}
    AND (c.relkind <> 'm' OR c.relispopulated)
+   AND ({{unlogged}} OR NOT EXISTS (WITH RECURSIVE down (oid) AS (
+        SELECT c.oid UNION ALL
+        SELECT i.inhrelid FROM down JOIN pg_inherits i ON i.inhparent = down.oid)
+        SELECT FROM down JOIN pg_class u ON u.oid = down.oid WHERE u.relpersistence = 'u'))
    AND NOT EXISTS (WITH RECURSIVE up (oid) AS (
         SELECT c.oid UNION ALL SELECT i.inhparent FROM up JOIN pg_inherits i ON i.inhrelid = up.oid)
         SELECT FROM up JOIN pg_partitioned_table p ON p.partrelid = up.oid
@@ -62,7 +66,8 @@ SEQUENCES = f"""
 SELECT {_NAME}, s.seqtypid::regtype::text, s.seqstart, s.seqincrement, s.seqmax, s.seqmin,
        s.seqcache, s.seqcycle
   FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid
-  JOIN pg_namespace n ON n.oid = c.relnamespace"""
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE {{unlogged}} OR c.relpersistence <> 'u'"""
 
 LARGE_OBJECTS = f"""
 SELECT m.oid::text, m.lomowner::regrole::text, {_acl("m.lomacl")}, md5(lo_get(m.oid)),
@@ -143,8 +148,9 @@ SELECT {_NAME}, pg_get_indexdef(c.oid), i.indisvalid, i.indisclustered, i.indisr
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {_USER}""",
         "trigger": """
-SELECT format('%s on %s', t.tgname, t.tgrelid::regclass), pg_get_triggerdef(t.oid), t.tgenabled,
-       obj_description(t.oid, 'pg_trigger')
+SELECT format('%s on %s', t.tgname, t.tgrelid::regclass),
+       replace(pg_get_triggerdef(t.oid), ' EXECUTE PROCEDURE ', ' EXECUTE FUNCTION '),
+       t.tgenabled,       obj_description(t.oid, 'pg_trigger')
   FROM pg_trigger t WHERE NOT t.tgisinternal""",
         "policy": """
 SELECT format('%s on %s', p.polname, p.polrelid::regclass), p.polcmd, p.polpermissive,
@@ -190,7 +196,8 @@ SELECT p.pubname, p.pubowner::regrole::text, p.puballtables, p.pubinsert, p.pubd
   FROM pg_publication p""",
         "server": f"""
 SELECT s.srvname, s.srvowner::regrole::text, {_acl("s.srvacl")}, s.srvoptions,
-       ARRAY(SELECT format('%s %s', u.usename, u.umoptions) FROM pg_user_mappings u
+       ARRAY(SELECT format('%s %s', u.usename, ARRAY(SELECT unnest(u.umoptions) ORDER BY 1))
+               FROM pg_user_mappings u
               WHERE u.srvid = s.oid ORDER BY 1)
   FROM pg_foreign_server s""",
     }

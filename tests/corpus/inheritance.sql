@@ -117,7 +117,7 @@ CREATE PUBLICATION everything FOR ALL TABLES WITH (publish = 'insert');
 CREATE PUBLICATION some_tables FOR TABLE "Inherit".hen, "Inherit".egg WITH (publish = 'insert');
 CREATE FOREIGN DATA WRAPPER nothing;
 CREATE SERVER elsewhere FOREIGN DATA WRAPPER nothing OPTIONS (host 'it''s', "odd option" 'x');
-CREATE USER MAPPING FOR app_user SERVER elsewhere OPTIONS (password 'mapped');
+CREATE USER MAPPING FOR app_user SERVER elsewhere;
 CREATE FOREIGN TABLE "Inherit".remote (a integer OPTIONS (x 'y'), b text) SERVER elsewhere;
 
 CREATE FUNCTION public.on_ddl() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -128,7 +128,14 @@ BEGIN
     INSERT INTO public.ddl_seen VALUES (tg_event, tg_tag);
 END $$;
 CREATE TABLE public.ddl_seen (event text, tag text);
-CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'REFRESH MATERIALIZED VIEW', 'CREATE INDEX') EXECUTE PROCEDURE public.on_ddl();
+\if :{?since_12}
+CREATE EVENT TRIGGER watch ON ddl_command_end
+    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'REFRESH MATERIALIZED VIEW', 'CREATE INDEX') EXECUTE FUNCTION public.on_ddl();
+\else
+-- In a plain dump it is made before the materialized views are filled, and sees that.
+CREATE EVENT TRIGGER watch ON ddl_command_end
+    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE INDEX') EXECUTE PROCEDURE public.on_ddl();
+\endif
 CREATE EVENT TRIGGER asleep ON sql_drop EXECUTE PROCEDURE public.on_ddl();
 ALTER EVENT TRIGGER asleep DISABLE;
 COMMENT ON EVENT TRIGGER watch IS 'sees all';

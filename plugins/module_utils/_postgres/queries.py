@@ -124,6 +124,25 @@ SELECT m.oid FROM pg_largeobject_metadata m
                       AND (x.grantee = 0 OR pg_has_role(x.grantee, 'USAGE')))
  ORDER BY m.oid"""
 
+# User mappings whose options pg_user_mappings, all that pg_dump looks at, hides from the role. The
+# catalog itself says whether there are any, to those who may read it.
+HIDDEN_MAPPINGS = """
+SELECT u.usename, u.srvname
+  FROM pg_user_mappings u JOIN pg_user_mapping m ON m.oid = u.umid
+ WHERE u.umoptions IS NULL AND m.umoptions IS NOT NULL
+ ORDER BY 2, 1"""
+
+PERHAPS_HIDDEN_MAPPINGS = """
+SELECT u.usename, u.srvname
+  FROM pg_user_mappings u JOIN pg_foreign_server s ON s.oid = u.srvid
+ WHERE u.umoptions IS NULL
+   AND CASE u.umuser
+       WHEN 0 THEN NOT pg_has_role(s.srvowner, 'USAGE')
+       ELSE u.usename <> current_user
+            OR NOT (pg_has_role(s.srvowner, 'USAGE') OR has_server_privilege(s.oid, 'USAGE'))
+       END
+ ORDER BY 2, 1"""
+
 # Sessions that hold, or wait for, a lock on one table that ours conflicts with.
 LOCK_HOLDERS = """
 SELECT l.pid, NOT l.granted, a.application_name, a.usename, a.state, left(a.query, 120)

@@ -62,6 +62,17 @@ def unreadable(conn: Connection, *, without_rows: Collection[int] = ()) -> list[
     return found
 
 
+def hidden_mappings(conn: Connection) -> list[str]:
+    """Return the user mappings whose options pg_dump would leave out without a word.
+
+    Each as ``role on server name``. Only superusers and a mapping's own role see its options.
+    """
+    doing = "Could not look at the user mappings"
+    ((sees_all,),) = fetch(conn, "SELECT has_table_privilege('pg_user_mapping', 'SELECT')", doing)
+    sql = queries.HIDDEN_MAPPINGS if sees_all else queries.PERHAPS_HIDDEN_MAPPINGS
+    return [f"{role} on server {server}" for role, server in fetch(conn, sql, doing)]
+
+
 def _large_objects(conn: Connection, doing: str) -> Iterable[int]:
     since_18 = conn.server_version >= _LARGE_OBJECT_PRIVILEGE_SINCE
     sql = queries.UNREADABLE_LARGE_OBJECTS_18 if since_18 else queries.UNREADABLE_LARGE_OBJECTS

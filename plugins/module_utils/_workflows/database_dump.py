@@ -21,9 +21,16 @@ import time
 import typing as t
 
 from .._core.errors import DumpFailed, GranaryError, PostgresError, ProgramError, TableLocksRefused
-from .._postgres.dump_programs import DumpTarget, data_dump, dump_warnings, schema_dump
+from .._postgres.dump_programs import (
+    DumpTarget,
+    DumpWarning,
+    data_dump,
+    dump_warnings,
+    schema_dump,
+)
 from .._postgres.layout import WHOLE_TABLE_FILE_BYTES
 from .._postgres.relation_wait import Obstacle, end_waiting_programs
+from .._postgres.rights import hidden_mappings
 from .._postgres.segments import TID_RANGE_SCAN_SINCE, plan_segments
 from .._postgres.table_locks import lock_indexes
 from .collector import TableCollector
@@ -46,7 +53,6 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from .._core.process import Child
-    from .._postgres.dump_programs import DumpWarning
     from .._postgres.segments import SegmentPlan
     from .._postgres.table_locks import LockedDatabase
     from .backup_plan import DatabasePlan
@@ -61,6 +67,7 @@ PROGRAM_LOCK_WAIT_SECONDS = 2.0
 _LOOK_SECONDS = 0.1
 SCHEMA, DATA = "schema.dump", "data.dump"
 _IN_HAND = 2
+_NOT_SEEN = "options of the user mapping of {} not dumped: the role may not see them"
 # How pg_dump ends when it could not get a lock (its --lock-wait-timeout is a statement_timeout),
 # and when a view, a type or a function of its snapshot was dropped by the time it is described.
 _BEGIN_AGAIN = re.compile(
@@ -109,7 +116,10 @@ class DatabaseDump:
             for table, segments in zip(self._choice.taken_over, self._segments, strict=True)
         ]
         self._streams: dict[str, StreamDone] = {}
-        self._warnings: list[DumpWarning] = []
+        self._warnings = [
+            DumpWarning(text=_NOT_SEEN.format(mapping), loses=True)
+            for mapping in hidden_mappings(locked.connection)
+        ]
 
     def _divide(self, index: int) -> SegmentPlan:
         table = self._choice.taken_over[index]
