@@ -13,7 +13,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from ansible_collections.granary.postgres.plugins.module_utils._core.errors import RightsMissing
+from ansible_collections.granary.postgres.plugins.module_utils._core.errors import (
+    DumpFailed,
+    RightsMissing,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._core.events import RecordedEvents
 from ansible_collections.granary.postgres.plugins.module_utils._workflows.requests import (
     RestoreRequest,
@@ -206,7 +209,14 @@ class TestPairs:
         target = private_postgres(pair.target, settings=SERVER_SETTINGS)
         result = restore(local_place, target, pair.client)
         assert result.verified is not pair.plain
-        found = differences(Comparison(source=source, target=target, databases=databases))
+        found = differences(
+            Comparison(
+                source=built.server,
+                target=target,
+                databases=databases,
+                unlogged=not pair.standby,
+            )
+        )
         print(f"{pair}: {count_rows(target, list(databases))} tables and rows equal")
         assert not found, "\n".join(found)
 
@@ -233,6 +243,20 @@ class TestReader:
         )
         assert not found, "\n".join(found)
 
+    @pytest.mark.parametrize("role", ["reader", "app_user"])
+    def test_is_told_what_only_a_superuser_may_see(
+        self, role: str, corpus: CorpusFactory, local_place: Place
+    ) -> None:
+        local_place.create().close()
+        before = files_of(local_place, "snapshots")
+        with pytest.raises(DumpFailed) as refused:
+            back_up_server(
+                corpus(16).server, local_place, user=role, databases=(SUBSCRIBER,), globals=False
+            )
+        assert "subscriptions not dumped" in str(refused.value)
+        assert "user mapping of app_user on server elsewhere" in str(refused.value)
+        assert files_of(local_place, "snapshots") == before
+
     def test_is_told_all_that_it_may_not_read_before_anything_is_read(
         self, corpus: CorpusFactory, local_place: Place
     ) -> None:
@@ -243,3 +267,23 @@ class TestReader:
         for word in ("secured", "large object", "111111", GUARDED):
             assert word in str(refused.value)
         assert files_of(local_place) == before
+
+
+class TestOtherEncoding:
+    def test_small_partitions_find_their_rows_by_other_hashes(
+        self, corpus: CorpusFactory, private_postgres: PostgresFactory, local_place: Place
+    ) -> None:
+        local_place.create().close()
+        source = corpus(16).server
+        back_up_server(source, local_place, databases=("latin1",))
+        target = private_postgres(16, settings=SERVER_SETTINGS)
+        target.execute("CREATE DATABASE latin1 TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8'")
+        assert restore(local_place, target).verified
+        for query in (
+            "SELECT t, n FROM hashed ORDER BY n",
+            "SELECT c::text, n FROM parts.by_enum ORDER BY n",
+            'SELECT "Länge", "größe"::text FROM "Bücher"."Straße" ORDER BY id',
+        ):
+            expected = source.execute(query, database="latin1")
+            assert len(expected) >= 1000
+            assert target.execute(query, database="latin1") == expected

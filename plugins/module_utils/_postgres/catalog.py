@@ -147,15 +147,17 @@ def has_rows_in_dump(table: Table, *, in_recovery: bool) -> bool:
 def why_not_taken_over(table: Table, *, threshold_bytes: int, in_recovery: bool) -> str | None:
     """Return why pg_dump, not we, must copy the rows of ``table``; ``None`` if we take them over.
 
-    With a threshold of 0 size is no reason.
+    With a threshold of 0 size is no reason; nor is it for a leaf below a hash root, whose rows may
+    belong to another leaf where they are restored: pg_dump would load them into this one.
     """
+    hashed = table.root is not None and "hash" in table.root.strategies
     reasons = {
         "not an ordinary table": table.kind != "r",
         "not of the heap access method": table.access_method != "heap",
         "unlogged, and the server is a standby": in_recovery and table.persistence == "u",
         "member of an extension": table.extension is not None,
         "no column that can be inserted": not table.columns,
-        "not larger than the threshold": 0 < threshold_bytes >= table.size_bytes,
+        "not larger than the threshold": 0 < threshold_bytes >= table.size_bytes and not hashed,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
