@@ -12,6 +12,7 @@ from __future__ import annotations
 
 STATISTICS_SINCE = 18
 _PROVIDER_SINCE = 15
+_REGCOLLATION_SINCE = 13
 
 READ_ALIKE = """
 SET search_path = ''; SET extra_float_digits = {digits}; SET bytea_output = hex; SET timezone = UTC;
@@ -108,15 +109,10 @@ SELECT 'itself', d.datdba::regrole::text, d.encoding, d.datcollate, d.datctype, 
   FROM pg_database d WHERE d.datname = {literal}"""
 
 
-def catalog(oldest_major: int) -> dict[str, str]:
-    """Return queries on definitions whose answers the major does not change; kind -> SQL.
-
-    `oldest_major` is the older one of the two servers: what it has not got is not asked for.
-    """
-    kinds = "'r','p','v','m','f','c'"
-    relation = _NO_MEMBER.format(classid="pg_class", oid="c.oid")
-    found = {
-        "relation": f"""
+_KINDS = "'r','p','v','m','f','c'"
+_RELATION = _NO_MEMBER.format(classid="pg_class", oid="c.oid")
+_CATALOG = {
+    "relation": f"""
 SELECT {_NAME}, c.relkind, c.relpersistence, c.relowner::regrole::text, {_acl("c.relacl")},
        c.reloptions, c.relrowsecurity, c.relforcerowsecurity, c.relreplident, c.relispopulated,
        c.relispartition, pg_get_expr(c.relpartbound, c.oid), pg_get_partkeydef(c.oid),
@@ -125,8 +121,8 @@ SELECT {_NAME}, c.relkind, c.relpersistence, c.relowner::regrole::text, {_acl("c
               ORDER BY i.inhseqno)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace
- WHERE {_USER} AND c.relkind IN ({kinds},'S','i','I') AND {relation}""",
-        "column": f"""
+ WHERE {_USER} AND c.relkind IN ({_KINDS},'S','i','I') AND {_RELATION}""",
+    "column": f"""
 SELECT format('%I.%I.%I', n.nspname, c.relname, a.attname), format_type(a.atttypid, a.atttypmod),
        a.attnotnull, a.attidentity, pg_get_expr(x.adbin, x.adrelid), a.attcollation::regcollation,
        a.attislocal, a.attinhcount, a.attstorage, {_acl("a.attacl")}, a.attoptions, a.attfdwoptions,
@@ -134,8 +130,9 @@ SELECT format('%I.%I.%I', n.nspname, c.relname, a.attname), format_type(a.atttyp
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_attrdef x ON x.adrelid = c.oid AND x.adnum = a.attnum
- WHERE {_USER} AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ({kinds}) AND {relation}""",
-        "constraint": f"""
+ WHERE {_USER} AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ({_KINDS})
+   AND {_RELATION}""",
+    "constraint": f"""
 SELECT format('%s on %s %s', k.conname, k.conrelid::regclass, k.contypid::regtype), k.contype,
        pg_get_constraintdef(k.oid), k.convalidated, k.condeferrable, k.condeferred,
        k.connoinherit AND k.contype = 'c', obj_description(k.oid, 'pg_constraint')
@@ -143,28 +140,28 @@ SELECT format('%s on %s %s', k.conname, k.conrelid::regclass, k.contypid::regtyp
  WHERE {_USER} AND k.contype <> 'n'
    -- Those to partitions are named by other rules in each major; 10 has no such column.
    AND coalesce(to_jsonb(k) ->> 'conparentid', '0') = '0'""",
-        "index": f"""
+    "index": f"""
 SELECT {_NAME}, pg_get_indexdef(c.oid), i.indisvalid, i.indisclustered, i.indisreplident
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {_USER}""",
-        "trigger": """
+    "trigger": """
 SELECT format('%s on %s', t.tgname, t.tgrelid::regclass),
        replace(pg_get_triggerdef(t.oid), ' EXECUTE PROCEDURE ', ' EXECUTE FUNCTION '),
        t.tgenabled,       obj_description(t.oid, 'pg_trigger')
   FROM pg_trigger t WHERE NOT t.tgisinternal""",
-        "policy": """
+    "policy": """
 SELECT format('%s on %s', p.polname, p.polrelid::regclass), p.polcmd, p.polpermissive,
        p.polroles::regrole[]::text, pg_get_expr(p.polqual, p.polrelid),
        pg_get_expr(p.polwithcheck, p.polrelid), obj_description(p.oid, 'pg_policy')
   FROM pg_policy p""",
-        "function": f"""
+    "function": f"""
 SELECT p.oid::regprocedure::text, p.proowner::regrole::text, {_acl("p.proacl")}, p.prosrc,
        p.provolatile, p.prosecdef, p.proconfig, p.procost, p.prorows,
        pg_get_function_arguments(p.oid), pg_get_function_result(p.oid),
        obj_description(p.oid, 'pg_proc')
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
  WHERE {_USER} AND {_NO_MEMBER.format(classid="pg_proc", oid="p.oid")}""",
-        "type": f"""
+    "type": f"""
 SELECT y.oid::regtype::text, y.typtype, y.typowner::regrole::text, {_acl("y.typacl")}, y.typnotnull,
        y.typdefault, y.typbasetype::regtype::text,
        ARRAY(SELECT e.enumlabel FROM pg_enum e WHERE e.enumtypid = y.oid ORDER BY e.enumsortorder),
@@ -173,39 +170,44 @@ SELECT y.oid::regtype::text, y.typtype, y.typowner::regrole::text, {_acl("y.typa
  WHERE {_USER} AND y.typcategory <> 'A'
    AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = y.typrelid AND c.relkind = 'S')
    AND {_NO_MEMBER.format(classid="pg_type", oid="y.oid")}""",
-        "schema": f"""
+    "schema": f"""
 SELECT n.nspname, n.nspowner::regrole::text, {_acl("n.nspacl")},
        obj_description(n.oid, 'pg_namespace')
   FROM pg_namespace n WHERE {_USER} AND n.nspname <> 'public'""",
-        "extension": """
+    "extension": """
 SELECT e.extname, e.extnamespace::regnamespace::text, obj_description(e.oid, 'pg_extension')
   FROM pg_extension e""",
-        "default right": f"""
+    "default right": f"""
 SELECT format('%s in %s on %s', a.defaclrole::regrole, a.defaclnamespace, a.defaclobjtype),
        {_acl("a.defaclacl")}
   FROM (SELECT defaclrole, defaclobjtype, defaclacl, coalesce((SELECT n.nspname FROM pg_namespace n
           WHERE n.oid = d.defaclnamespace), '-') AS defaclnamespace FROM pg_default_acl d) a""",
-        "event trigger": """
+    "event trigger": """
 SELECT e.evtname, e.evtevent, e.evtfoid::regprocedure::text, e.evtenabled, e.evttags,
        e.evtowner::regrole::text, obj_description(e.oid, 'pg_event_trigger')
   FROM pg_event_trigger e""",
-        "publication": """
+    "publication": """
 SELECT p.pubname, p.pubowner::regrole::text, p.puballtables, p.pubinsert, p.pubdelete,
        ARRAY(SELECT r.prrelid::regclass::text FROM pg_publication_rel r WHERE r.prpubid = p.oid
               ORDER BY 1)
   FROM pg_publication p""",
-        "server": f"""
+    "server": f"""
 SELECT s.srvname, s.srvowner::regrole::text, {_acl("s.srvacl")}, s.srvoptions,
        ARRAY(SELECT format('%s %s', u.usename, ARRAY(SELECT unnest(u.umoptions) ORDER BY 1))
                FROM pg_user_mappings u
               WHERE u.srvid = s.oid ORDER BY 1)
   FROM pg_foreign_server s""",
-    }
+}
+
+
+def catalog(oldest_major: int) -> dict[str, str]:
+    """Return queries on definitions whose answers the major does not change; kind -> SQL.
+
+    `oldest_major` is the older one of the two servers: what it has not got is not asked for.
+    """
+    found = dict(_CATALOG)
     if oldest_major < _REGCOLLATION_SINCE:
         found["column"] = found["column"].replace(
             "a.attcollation::regcollation", "a.attcollation = 100"
         )
     return found
-
-
-_REGCOLLATION_SINCE = 13
