@@ -355,11 +355,13 @@ class Application:
 
     def __exit__(self, *exc: object) -> None:
         """Let every actor end its turn."""
-        self._link.send(None)
-        if self._link.poll(_PATIENCE_SECONDS * 2):
+        try:
+            self._link.send(None)
+            if not self._link.poll(_PATIENCE_SECONDS * 2):
+                raise EOFError("it hangs")
             self.report = self._link.recv()
-        else:
-            self.report.errors.append("the application did not end")
+        except (OSError, EOFError) as ended:
+            self.report.errors.append(f"the application did not end as it should: {ended!r}")
         self._link.close()
         self._process.join(_PATIENCE_SECONDS)
         if self._process.is_alive():
