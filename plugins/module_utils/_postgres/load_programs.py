@@ -40,7 +40,8 @@ _OPTIONS = "-c default_transaction_read_only=off"
 _ERROR = re.compile(r"^(pg_restore|psql)\S*:.*\b(error|ERROR|FATAL|PANIC):")
 _STATEMENT = re.compile(r"^(Command was: |LINE \d+: |\s*\^|.*\bSTATEMENT: )")
 _IGNORED_ERRORS = re.compile(r"errors ignored on restore: (\d+)")
-_FROM_ENTRY = re.compile(r"from TOC entry (\d+);")
+_COMMAND = "Command was: "
+_CREATE_RELATION = re.compile(r"CREATE (UNLOGGED |FOREIGN )?(TABLE|SEQUENCE) ")
 _WORDS_LINES = 6
 _WORDS_LIMIT = 800
 
@@ -245,7 +246,7 @@ class _Watch:
         self._pending = False
 
     def line(self, text: str) -> None:
-        if text.startswith("Command was: "):
+        if text.startswith(_COMMAND):
             self.failed |= self._pending and "SET transaction_timeout = 0;" not in text
             self._pending = False
         elif _ERROR.match(text):
@@ -279,19 +280,14 @@ def _run(
             raise RestoreFailed(
                 f"Restoring {what} of database {loader.database!r} failed: {words or exc}.",
                 database=loader.database,
-                refused_entry=_refused_entry(lines) if blocks is None else None,
+                refused=_refused_command(lines),
             ) from exc
 
 
-def _refused_entry(lines: Sequence[str]) -> int | None:
-    """Return the dump id of the first entry that could not be made, of archives in files."""
-    entry = None
-    for line in lines:
-        if found := _FROM_ENTRY.search(line):
-            entry = int(found[1])
-        elif line.startswith("Command was: CREATE "):
-            return entry
-    return None
+def _refused_command(lines: Sequence[str]) -> str | None:
+    """Return the first line of the first relation's CREATE that the server refused."""
+    commands = (line.removeprefix(_COMMAND) for line in lines if line.startswith(_COMMAND))
+    return next((command for command in commands if _CREATE_RELATION.match(command)), None)
 
 
 def _own_arguments(loader: Loader) -> list[str]:

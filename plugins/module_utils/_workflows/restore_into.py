@@ -34,6 +34,8 @@ if t.TYPE_CHECKING:
     from .restore_database import RestoreContext
     from .restore_plan import DatabasePlan
 
+# For sessions that work on with our tables, those of a killed pg_restore among them.
+_DROP_PATIENCE_SECONDS = 60
 _RELATIONS = ("TABLE", "FOREIGN TABLE", "SEQUENCE")
 
 
@@ -120,13 +122,17 @@ def _load(
         prove_rows(context, plan)
     except RestoreFailed as exc:
         # What pg_restore could not make is not ours, nor is what would have come after it.
-        refused = exc.details.get("refused_entry")
-        made.add(itertools.takewhile(lambda entry: entry.dump_id != refused, relations))
+        refused = exc.details.get("refused")
+        made.add(itertools.takewhile(lambda entry: _first_line(entry) != refused, relations))
         raise
     except GranaryError:
         made.add(relations)
         raise
     made.add(relations)
+
+
+def _first_line(entry: TocEntry) -> str:
+    return entry.defn.partition("\n")[0]
 
 
 def make_schemas(
@@ -147,6 +153,7 @@ def _drop_again(context: RestoreContext, database: str, made: _Made) -> None:
     """Drop what was made, as far as that can be; say what is left."""
     try:
         with contextlib.closing(connect(context.settings, database)) as conn:
+            execute(conn, f"SET lock_timeout = '{_DROP_PATIENCE_SECONDS}s'")
             made.drop(conn)
     except GranaryError as exc:
         context.events.warn(
