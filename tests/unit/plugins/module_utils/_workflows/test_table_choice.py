@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing as t
 
 import pytest
 
@@ -46,8 +47,8 @@ TABLE = Table(
 )
 
 
-def table(name: str, **changes: object) -> Table:
-    return dataclasses.replace(TABLE, name=name, **changes)  # type: ignore[arg-type]
+def table(name: str, **changes: t.Any) -> Table:
+    return dataclasses.replace(TABLE, name=name, **changes)
 
 
 def choose(*tables: Table, threshold: int = 8 * MIB, exclude: tuple[str, ...] = ()) -> TableChoice:
