@@ -10,6 +10,7 @@ INSERT INTO public.odd_names (name) VALUES
 ('\'), ('$(x)'), ('*'), ('?[a-z]'), ('{a,b}'), ('-rf'), (' '), ('trailing '), ('UPPER'), ('upper'), ('select'), (E'bell\x07'),
 (E'\x01\x1f\x7f'), ('a"."b'), (';--'), ('#'), ('~'), ('|'), ('&'), ('000'), ('tables'), ('data.dump'), ('!'), ('(a|b)'), ('^a$'),
 ('a+b'), ('@file'), (':v'), ('%s'), ('-'), ('--'), (''''''), ('""'), ('a,b'), ('a\nb'), ('//'), ('schema.dump'), (E'\n'), ('nul'), ('=x'),
+('x (y)'), (E'") FROM stdin;\n'), ('COPY "a" (b'),
 (repeat('x', 63)), (repeat('/', 63)), (repeat('%', 63)), (repeat('"', 63));
 SELECT pg_encoding_to_char(encoding) = 'UTF8' AS utf8 FROM pg_database WHERE datname = current_database() \gset
 \if :utf8

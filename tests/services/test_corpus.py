@@ -18,6 +18,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
     RightsMissing,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._core.events import RecordedEvents
+from ansible_collections.granary.postgres.plugins.module_utils._core.units import MIB
 from ansible_collections.granary.postgres.plugins.module_utils._workflows.requests import (
     RestoreRequest,
     RestoreResult,
@@ -26,14 +27,24 @@ from ansible_collections.granary.postgres.plugins.module_utils._workflows.restor
 from tests.corpus.build import (
     GUARDED,
     LONG,
+    MAIN,
+    ODD_DATABASES,
     SERVER_SETTINGS,
     SHORT,
     SUBSCRIBER,
     CorpusDatabase,
     build_corpus,
+    databases_for,
 )
 from tests.equality import Comparison, count_rows, differences
-from tests.fix_backup import access, back_up_server, connection, files_of, read_manifest
+from tests.fix_backup import (
+    access,
+    back_up_server,
+    connection,
+    files_of,
+    read_manifest,
+    tables_of,
+)
 from tests.fix_postgres import PostgresFactory
 from tests.fix_repository import Place, back_up
 from tests.testbed.postgres import PostgresServer, client_bin, client_major_for
@@ -287,3 +298,56 @@ class TestOtherEncoding:
             expected = source.execute(query, database="latin1")
             assert len(expected) >= 1000
             assert target.execute(query, database="latin1") == expected
+
+
+class TestRenamed:
+    """Tables under new names: their rows come out of data.dump by way of pg_restore's own SQL."""
+
+    @pytest.mark.parametrize("threshold", [0, 8 * MIB])
+    @pytest.mark.parametrize("database", [ODD_DATABASES[0], "ascii", "latin1"])
+    def test_every_odd_name_can_be_taken_off(
+        self,
+        database: str,
+        threshold: int,
+        corpus: CorpusFactory,
+        private_postgres: PostgresFactory,
+        local_place: Place,
+    ) -> None:
+        local_place.create().close()
+        source = corpus(16).server
+        back_up_server(source, local_place, databases=(database,), segment_threshold=threshold)
+        entries = tables_of(read_manifest(local_place), database)
+        # Types of the source are not in the target; partitions come with their roots.
+        own = {
+            name: table["rows"]
+            for name, table in entries.items()
+            if not table["root"] and name not in {"names1.uses them", "Bücher.Straße"}
+        }
+        renamed = {name: f"Maß.t{number}" for number, name in enumerate(own)}
+        target = private_postgres(16, settings=SERVER_SETTINGS)
+        clauses = next(one.clauses for one in databases_for(16) if one.name == database)
+        target.execute(f"CREATE DATABASE there {clauses}")
+        restored = restore(
+            local_place,
+            target,
+            databases=(database,),
+            tables=tuple(own),
+            rename_tables=renamed,
+            into="there",
+        )
+        assert restored.verified
+        assert own
+        assert sum(own.values()) == count_rows(target, ["there"])[1]
+
+    def test_tables_without_columns_to_name(
+        self, corpus: CorpusFactory, private_postgres: PostgresFactory, local_place: Place
+    ) -> None:
+        local_place.create().close()
+        back_up_server(corpus(16).server, local_place, databases=(MAIN,))
+        names = ("types.no_columns", "types.only_generated", "types.all_dropped", "types.odd_text")
+        target = private_postgres(16, settings=SERVER_SETTINGS)
+        target.execute("CREATE DATABASE there")
+        renamed = {name: f"public.t{number}" for number, name in enumerate(names)}
+        options: dict[str, t.Any] = {"databases": (MAIN,), "tables": names, "into": "there"}
+        assert restore(local_place, target, rename_tables=renamed, **options).verified
+        assert count_rows(target, ["there"]) == (4, 3 + 2 + 100 + 3000)

@@ -28,9 +28,14 @@ if t.TYPE_CHECKING:
 
 _BLOCK_BYTES = 1 << 20
 _BEGIN = b"COPY "
-_END = b") FROM stdin;\n"
+_END = b" FROM stdin;\n"
 _LAST = b"\\.\n"
 _NAME = re.compile(rb'"((?:[^"]|"")+)"')
+_QUOTED = rb'"(?:[^"]|"")+"'
+# Of a table without columns that can be inserted there is no list of them.
+_COPY = re.compile(
+    rb"COPY %b\.%b (?:\((%b(?:, %b)*)\))? FROM stdin;\n" % (_QUOTED, _QUOTED, _QUOTED, _QUOTED)
+)
 
 
 def read_archive_rows(
@@ -91,12 +96,12 @@ def _take_tables(
     for line in source:
         if line.startswith(_BEGIN):
             statement = line
-            # A column's name may hold a line break.
-            while not statement.endswith(_END):
+            # A name may hold line breaks, and what looks like the end.
+            while not (statement.endswith(_END) and (whole := _COPY.fullmatch(statement))):
                 statement += next(source)
-            inner = statement[statement.index(b" (") : -len(_END)]
             columns = tuple(
-                text.decode(found[1].replace(b'""', b'"')) for found in _NAME.finditer(inner)
+                text.decode(found[1].replace(b'""', b'"'))
+                for found in _NAME.finditer(whole[1] or b"")
             )
             take(columns, _rows(source))
 

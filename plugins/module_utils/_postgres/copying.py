@@ -127,7 +127,8 @@ def copy_in(
     exact.
     """
     text = session_text(conn)
-    sql = b"COPY " + text.qualified(*table) + b" (" + text.column_list(columns) + b") FROM STDIN"
+    named = b" (%b)" % text.column_list(columns) if columns else b""
+    sql = b"COPY %b%b FROM STDIN" % (text.qualified(*table), named)
     doing = f"Could not load rows into table {table[0]}.{table[1]}"
     source = _Source(blocks)
     with translated(doing, otherwise=RestoreFailed), conn.cursor() as cursor:

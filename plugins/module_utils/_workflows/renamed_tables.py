@@ -94,7 +94,7 @@ def _make(conn: Connection, table: RenamedTable) -> None:
     doing = f"Could not make table {table.target[0]}.{table.target[1]}"
     passing = (table.target[0], f"granary_{secrets.token_hex(8)}")
     definition, found = _CREATE.subn(
-        lambda match: match[1] + text.qualified(*passing).decode(), table.definition
+        lambda match: match[1] + text.decode(text.qualified(*passing)), table.definition
     )
     if not found:
         raise RestoreFailed(f"{doing}: its definition is not of a kind that can be renamed.")
