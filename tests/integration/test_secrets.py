@@ -157,10 +157,11 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def test_the_watch_sees_arguments() -> None:
-    with ArgumentWatch() as watch, subprocess.Popen(["sleep", "60", f"{ENOUGH}canary"]) as canary:
+    canary = ["sh", "-c", "read line", f"{ENOUGH}canary"]
+    with ArgumentWatch() as watch, subprocess.Popen(canary, stdin=subprocess.PIPE) as child:
         while not watch.leaks:
-            assert canary.poll() is None
-        canary.kill()
+            assert child.poll() is None
+        child.kill()
     assert any("canary" in arguments for arguments in watch.leaks)
 
 

@@ -77,6 +77,7 @@ def test_everything_over_verified_tls(
     assert counts_of(secured.server, "copy", *ROWS) == ROWS
 
 
+@pytest.mark.slow
 def test_what_cannot_be_verified_is_refused(
     ansible: Ansible, secured: Secured, s3_tls_bucket: Bucket
 ) -> None:
