@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import typing as t
 from collections.abc import Callable, Collection, Iterator
@@ -300,20 +301,22 @@ class TestOtherEncoding:
             assert target.execute(query, database="latin1") == expected
 
 
+NAMES_CASES = tuple(itertools.product((ODD_DATABASES[0], "ascii", "latin1"), (0, 8 * MIB)))
+
+
 class TestRenamed:
     """Tables under new names: their rows come out of data.dump by way of pg_restore's own SQL."""
 
-    @pytest.mark.parametrize("threshold", [0, 8 * MIB])
-    @pytest.mark.parametrize("database", [ODD_DATABASES[0], "ascii", "latin1"])
+    @pytest.mark.sampled("case", NAMES_CASES, 1)
     def test_every_odd_name_can_be_taken_off(
         self,
-        database: str,
-        threshold: int,
+        case: tuple[str, int],
         corpus: CorpusFactory,
         private_postgres: PostgresFactory,
         local_place: Place,
     ) -> None:
         local_place.create().close()
+        database, threshold = case
         source = corpus(16).server
         back_up_server(source, local_place, databases=(database,), segment_threshold=threshold)
         entries = tables_of(read_manifest(local_place), database)
