@@ -45,7 +45,7 @@ SUITES = (
     ),
     Suite(name="faces", paths=(UNIT,), options=("--ignore-glob=*/module_utils/_[!a]*",)),
     Suite(name="services", paths=("tests/services",), parallel=True),
-    Suite(name="integration", paths=("tests/integration",)),
+    Suite(name="integration", paths=("tests/integration",), parallel=True),
 )
 NAMES = ("checks", *(suite.name for suite in SUITES))
 
@@ -85,7 +85,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__)
     parser.add_argument("--long", action="store_true", help="whole matrices, not samples of them")
     parser.add_argument("--only", nargs="+", choices=NAMES, help="these parts alone")
-    parser.add_argument("--workers", type=int, default=1, help="tests beside each other, if safe")
+    parser.add_argument("--workers", type=int, default=2, help="tests beside each other, if safe")
     return parser.parse_args()
 
 
