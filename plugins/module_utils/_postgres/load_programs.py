@@ -161,8 +161,12 @@ def peek_toc(blocks: Iterable[bytes]) -> tuple[ArchiveToc, Iterator[bytes]]:
     return toc, itertools.chain([bytes(taken)], source)
 
 
-def load_globals(program: Program, settings: ConnectionSettings, script: bytes) -> list[str]:
+def load_globals(
+    program: Program, settings: ConnectionSettings, script: bytes, *, database: str | None = None
+) -> list[str]:
     """Run the script of a ``globals.GlobalsPlan`` through psql; return its warnings.
+
+    ``database`` is where psql connects to, else the settings' own or ``postgres``.
 
     Raises ``RestoreFailed`` at the first error.
     """
@@ -173,7 +177,7 @@ def load_globals(program: Program, settings: ConnectionSettings, script: bytes) 
         "--no-password",
         "--set=ON_ERROR_STOP=1",
         "--file=-",
-        f"--dbname={program_argument(program_dbname(settings.dbname or 'postgres'))}",
+        f"--dbname={program_argument(program_dbname(database or settings.dbname or 'postgres'))}",
     ]
     with start(argv, settings) as child:
         feed(child, [script])

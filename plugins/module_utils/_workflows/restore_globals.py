@@ -39,6 +39,7 @@ def restore_globals(context: RestoreContext, psql: Program, *, source_major: int
     request = context.request
     with contextlib.closing(context.maintenance("")) as conn:
         target = read_target(conn)
+        database = conn.info.dbname
     plan = plan_globals(
         context.source.files.read(layout.GLOBALS),
         existing_roles=target.roles,
@@ -49,7 +50,7 @@ def restore_globals(context: RestoreContext, psql: Program, *, source_major: int
     )
     if not plan.new_roles and not plan.new_tablespaces:
         return
-    for warning in load_globals(psql, context.settings, plan.script):
+    for warning in load_globals(psql, context.settings, plan.script, database=database):
         context.events.warn(warning)
     context.events.progress(
         "globals_restored",
