@@ -10,6 +10,7 @@ import os
 import time
 import typing as t
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ansible_collections.granary.postgres.plugins.module_utils._core.events import RecordedEvents
 from ansible_collections.granary.postgres.plugins.module_utils._workflows.requests import (
@@ -18,6 +19,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._workflows.reques
 )
 from ansible_collections.granary.postgres.plugins.module_utils._workflows.restore import run_restore
 from tests.fix_backup import access, connection
+from tests.fix_postgres import drop_database, quoted
 from tests.fix_repository import Place
 from tests.process_tree import below, children_of, command
 from tests.testbed.postgres import PostgresServer, client_bin, client_major_for
@@ -88,3 +90,34 @@ def workers_of(pid: int) -> list[int]:
 def _is_a_server(process: int) -> bool:
     words = command(process)
     return "bin/postgres " in words or "versitygw" in words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shop:
+    """A server that was backed up, where to, and a server to restore into."""
+
+    source: PostgresServer
+    place: Place
+    target: PostgresServer
+
+    def restore(self, **options: t.Any) -> t.Any:
+        """Restore into the target."""
+        return restore_server(self.target, self.place, **options)
+
+    def count(self, table: str, database: str = "shop") -> int:
+        """Count the rows of a table of the target."""
+        return int(self.target.execute(f"SELECT count(*) FROM {table}", database=database)[0][0])
+
+    def databases(self) -> set[str]:
+        """The databases of the target that initdb did not make."""
+        rows = self.target.execute("SELECT datname FROM pg_database WHERE oid >= 16384")
+        return {name for (name,) in rows}
+
+
+def clear(server: PostgresServer) -> None:
+    """Drop the databases and roles that tests have made."""
+    for (name,) in server.execute("SELECT datname FROM pg_database WHERE oid >= 16384"):
+        server.execute(f"ALTER DATABASE {quoted(name)} IS_TEMPLATE false")
+        drop_database(server, name)
+    for (name,) in server.execute("SELECT rolname FROM pg_roles WHERE oid >= 16384"):
+        server.execute(f"DROP ROLE {quoted(name)}")

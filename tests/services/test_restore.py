@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import typing as t
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -27,9 +26,9 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
 from ansible_collections.granary.postgres.plugins.module_utils._core.events import RecordedEvents
 from tests.equality import Comparison, differences
 from tests.fix_backup import HookedEvents, back_up_server, files_of
-from tests.fix_postgres import DatabaseFactory, PostgresFactory, drop_database, quoted
+from tests.fix_postgres import DatabaseFactory, PostgresFactory
 from tests.fix_repository import Place
-from tests.fix_restore import mark_of, our_processes, restore_server
+from tests.fix_restore import Shop, clear, mark_of, our_processes, restore_server
 from tests.fix_sample import Sampler
 from tests.testbed import folders
 from tests.testbed.postgres import PostgresOptions, PostgresServer, client_bin
@@ -71,28 +70,6 @@ SELECT lo_from_bytea(4711, 'abc');
 ROWS = {"public.big": 6000, "public.log": 500, "public.items": 300, "public.years": 200}
 THRESHOLD = 64 * 1024
 ODD = 'odd "name\U0001f418.ta.ble'
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shop:
-    """A server that was backed up, where to, and a server to restore into."""
-
-    source: PostgresServer
-    place: Place
-    target: PostgresServer
-
-    def restore(self, **options: t.Any) -> t.Any:
-        """Restore into the target."""
-        return restore_server(self.target, self.place, **options)
-
-    def count(self, table: str, database: str = "shop") -> int:
-        """Count the rows of a table of the target."""
-        return int(self.target.execute(f"SELECT count(*) FROM {table}", database=database)[0][0])
-
-    def databases(self) -> set[str]:
-        """The databases of the target that initdb did not make."""
-        rows = self.target.execute("SELECT datname FROM pg_database WHERE oid >= 16384")
-        return {name for (name,) in rows}
 
 
 @pytest.fixture(scope="module")
@@ -137,15 +114,6 @@ def target(postgres: PostgresFactory) -> Iterator[PostgresServer]:
     server = postgres(15, settings={"cluster_name": "restore target"})
     yield server
     clear(server)
-
-
-def clear(server: PostgresServer) -> None:
-    """Drop the databases and roles that tests have made."""
-    for (name,) in server.execute("SELECT datname FROM pg_database WHERE oid >= 16384"):
-        server.execute(f"ALTER DATABASE {quoted(name)} IS_TEMPLATE false")
-        drop_database(server, name)
-    for (name,) in server.execute("SELECT rolname FROM pg_roles WHERE oid >= 16384"):
-        server.execute(f"DROP ROLE {quoted(name)}")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import typing as t
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,7 +41,6 @@ from tests.fix_proxy import TcpProxyFactory
 from tests.fix_repository import Place
 from tests.fix_restore import (
     mark_of,
-    our_processes,
     programs,
     restore_server,
     wait_for,
@@ -49,26 +48,23 @@ from tests.fix_restore import (
 )
 from tests.fix_sample import Sampler
 from tests.process_tree import below
+from tests.restore_trouble import (
+    BEGINS,
+    HOLDS,
+    RENAME,
+    ROWS,
+    SOURCE,
+    Hold,
+    Trouble,
+    fails,
+    is_whole,
+    nothing_left,
+)
 from tests.testbed import folders
 from tests.testbed.http_proxy import Fault, HttpProxy
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.process import give_to, server_user
 from tests.testbed.s3 import S3Server
-
-ROWS = 40_000
-SOURCE = f"""
-CREATE TABLE big_a AS
-  SELECT i AS id, md5(i::text) || md5((i + 1)::text) || md5((i + 2)::text) AS note
-  FROM generate_series(1, {ROWS}) i;
-CREATE TABLE big_b AS SELECT id, reverse(note) AS note FROM big_a;
-ALTER TABLE big_a ADD PRIMARY KEY (id);
-CREATE INDEX ON big_a (note);
-CREATE INDEX ON big_b (note);
-CREATE TABLE small (id int REFERENCES big_a);
-INSERT INTO small SELECT generate_series(1, 50);
-ALTER TABLE small OWNER TO app;
-"""
-RENAME = {"origin": "shop"}
 
 
 @pytest.fixture(scope="module")
@@ -125,137 +121,6 @@ def _sampled(sampler: Sampler, rows: Sequence[t.Any], row: object, count: int) -
     """Leave a row out of the short form unless it was drawn."""
     if row not in sampler(rows, count):
         pytest.skip("not in the sample")
-
-
-class Hold:
-    """A transaction that a restore has to wait for."""
-
-    def __init__(self, server: PostgresServer, phase: str) -> None:
-        self._server = server
-        self._phase = phase
-        self._conn = server.connect("shop")
-        with self._conn.cursor() as cursor:
-            cursor.execute("BEGIN")
-            cursor.execute(HOLDS[phase])
-
-    def wait(self) -> None:
-        """Wait until the restore waits, and until all else that it can do is done."""
-        wait_for(self._blocked)
-        if self._phase == "half of the rows":
-            wait_for(lambda: self._count("big_a") == ROWS and self._count("small") == 50)
-
-    def _blocked(self) -> bool:
-        sql = "SELECT pid FROM pg_stat_activity WHERE datname = 'shop' AND wait_event_type = 'Lock'"
-        # Of the two workers one feeds pg_restore.
-        return len(self._server.execute(sql)) >= (2 if self._phase == "first rows" else 1)
-
-    def _count(self, table: str) -> int:
-        return int(self._server.execute(f"SELECT count(*) FROM {table}", database="shop")[0][0])
-
-    def release(self) -> None:
-        """Let the restore go on, if it lives."""
-        self._conn.close()
-
-
-# What a restore waits behind, and at which event that is put before it.
-HOLDS = {
-    "definitions": "CREATE TABLE small ()",
-    "first rows": "LOCK TABLE big_a, big_b, small IN EXCLUSIVE MODE",
-    "half of the rows": "LOCK TABLE big_b IN EXCLUSIVE MODE",
-    "indexes": "LOCK TABLE big_a, big_b IN ROW EXCLUSIVE MODE",
-    "proof": "LOCK TABLE big_b IN ACCESS EXCLUSIVE MODE",
-}
-BEGINS = {
-    "definitions": "database_begun",
-    "first rows": "definitions_loaded",
-    "half of the rows": "definitions_loaded",
-    "indexes": "rows_loaded",
-    "proof": "database_loaded",
-}
-
-
-class Trouble:
-    """Something that happens to a restore once it waits."""
-
-    def __init__(
-        self,
-        server: PostgresServer,
-        phase: str,
-        action: Callable[[PostgresServer], object],
-        *,
-        release: bool = False,
-    ) -> None:
-        self.events = HookedEvents(BEGINS[phase], self._begin)
-        self._server = server
-        self._phase = phase
-        self._action = action
-        self._release = release
-        self._pool = ThreadPoolExecutor(1)
-        self._hold: Hold | None = None
-        self._done: Future[None] | None = None
-
-    def _begin(self) -> None:
-        self._hold = Hold(self._server, self._phase)
-        self._done = self._pool.submit(self._happen, self._hold)
-
-    def _happen(self, hold: Hold) -> None:
-        try:
-            hold.wait()
-            self._action(self._server)
-        except BaseException:
-            hold.release()
-            raise
-        if self._release:
-            hold.release()
-
-    def end(self) -> None:
-        """See that it has happened, and let go what still waits."""
-        assert self._done is not None
-        assert self._hold is not None
-        self._done.result(60)
-        self._pool.shutdown()
-        self._hold.release()
-
-
-def _is_whole(server: PostgresServer, place: Place, **options: t.Any) -> None:
-    result = restore_server(server, place, rename=RENAME, **options)
-    assert result.verified
-    assert result.stats.rows == 2 * ROWS + 50
-    assert mark_of(server, "shop") is None
-    for table in ("big_a", "big_b", "small"):
-        sql = f"SELECT count(*), sum(id), md5(string_agg(id::text, ',' ORDER BY id)) FROM {table}"
-        assert server.execute(sql, database="shop") == server.execute(sql, database="origin")
-    keys = "SELECT count(*) FROM pg_constraint WHERE contype IN ('p', 'f') AND oid >= 16384"
-    assert server.execute(keys, database="shop") == [(2,)]
-
-
-def _fails(
-    server: PostgresServer,
-    place: Place,
-    error: type[GranaryError],
-    words: str,
-    events: HookedEvents | Trouble,
-    **options: t.Any,
-) -> None:
-    """Restore, see that it fails as it should and that the database says so."""
-    trouble = events if isinstance(events, Trouble) else None
-    events = events.events if isinstance(events, Trouble) else events
-    try:
-        with pytest.raises(error, match=words):
-            restore_server(server, place, rename=RENAME, events=events, **options)
-    finally:
-        if trouble is not None:
-            trouble.end()
-    server.start()
-    assert mark_of(server, "shop") is not None
-    assert [said for said in events.warnings if "'shop' is not whole" in said]
-    assert "database_restored" not in events.names
-
-
-def _nothing_left(place: Place, scratch: Path) -> None:
-    assert our_processes() == []
-    assert files_of(place, "locks") == {}
-    assert list(scratch.iterdir()) == []
 
 
 def _signal_pg_restore(number: signal.Signals) -> Callable[[PostgresServer], None]:
@@ -338,10 +203,10 @@ def test_trouble_is_named_and_marked(
 ) -> None:
     _sampled(sampler, CASES, case, 3)
     trouble = Trouble(server, case.phase, case.action)
-    _fails(server, local, case.error, case.words, trouble)
-    _nothing_left(local, scratch)
-    _is_whole(server, local)
-    _nothing_left(local, scratch)
+    fails(server, local, case.error, case.words, trouble)
+    nothing_left(local, scratch)
+    is_whole(server, local)
+    nothing_left(local, scratch)
 
 
 @pytest.mark.parametrize("phase", ["first rows", pytest.param("indexes", marks=pytest.mark.slow)])
@@ -351,9 +216,9 @@ def test_a_cut_connection_is_named_and_marked(
     proxy = tcp_proxy(server.port)
     through = dataclasses.replace(connection(server), port=proxy.port)
     trouble = Trouble(server, phase, lambda server: proxy.cut())
-    _fails(server, local, PostgresError, _ENDED + "|reset", trouble, connection=through)
-    _nothing_left(local, scratch)
-    _is_whole(server, local, connection=through)
+    fails(server, local, PostgresError, _ENDED + "|reset", trouble, connection=through)
+    nothing_left(local, scratch)
+    is_whole(server, local, connection=through)
 
 
 KILLED_IN = ["definitions", "half of the rows", "indexes"]
@@ -390,31 +255,31 @@ def test_a_killed_coordinator_leaves_no_process_and_no_lock(
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes))
     assert files_of(local, "locks") == {}
     assert mark_of(server, "shop") is not None
-    _is_whole(server, local)
+    is_whole(server, local)
 
 
 def test_what_a_killed_restore_left_running_is_ended_by_the_next(
     server: PostgresServer, local: Place
 ) -> None:
     events = HookedEvents("rows_loaded", lambda: os.kill(os.getpid(), signal.SIGTERM))
-    _fails(server, local, Cancelled, "SIGTERM", events)
+    fails(server, local, Cancelled, "SIGTERM", events)
     orphan = server.connect("shop", application_name="granary program")
     with contextlib.closing(orphan):
-        _is_whole(server, local)
+        is_whole(server, local)
 
 
 def test_sessions_of_others_in_a_marked_database_are_counted_not_ended(
     server: PostgresServer, local: Place
 ) -> None:
     events = HookedEvents("rows_loaded", lambda: os.kill(os.getpid(), signal.SIGTERM))
-    _fails(server, local, Cancelled, "SIGTERM", events)
+    fails(server, local, Cancelled, "SIGTERM", events)
     with contextlib.closing(server.connect("shop", application_name="psql")) as other:
         with pytest.raises(PostgresError, match=r"There is 1 other session using the database"):
             restore_server(server, local, rename=RENAME)
         with other.cursor() as cursor:
             cursor.execute("SHOW granary.restoring")
     assert mark_of(server, "shop") is not None
-    _is_whole(server, local)
+    is_whole(server, local)
 
 
 REFUSALS = [
@@ -458,9 +323,9 @@ def test_the_servers_refusal_is_named_and_marked(
     _sampled(sampler, REFUSALS, refusal, 2)
     event, sql, words = refusal
     events = HookedEvents(event, lambda: server.execute(sql, database="shop"))
-    _fails(server, local, RestoreFailed, words, events)
-    _nothing_left(local, scratch)
-    _is_whole(server, local)
+    fails(server, local, RestoreFailed, words, events)
+    nothing_left(local, scratch)
+    is_whole(server, local)
 
 
 @pytest.fixture
@@ -497,11 +362,11 @@ def test_a_full_disk_is_named_and_marked(
     table: str,
 ) -> None:
     events = HookedEvents("database_begun", lambda: small_disk(megabytes))
-    _fails(server, local, RestoreFailed, "No space left on device", events)
+    fails(server, local, RestoreFailed, "No space left on device", events)
     assert ("rows_loaded" in events.names) is (table == "index")
-    _nothing_left(local, scratch)
+    nothing_left(local, scratch)
     # The retry makes the database anew, where the snapshot says.
-    _is_whole(server, local)
+    is_whole(server, local)
 
 
 @contextlib.contextmanager
@@ -543,12 +408,12 @@ def test_packs_that_spoil_meanwhile_are_named_and_marked(
     with _spoilt(local, flip=flip) as spoil:
         if phase == "early":
             events = HookedEvents("database_begun", spoil)
-            _fails(server, local, RepositoryDamaged, r"data/[0-9a-f]{2}/[0-9a-f]{64}", events)
+            fails(server, local, RepositoryDamaged, r"data/[0-9a-f]{2}/[0-9a-f]{64}", events)
         else:
             trouble = Trouble(server, phase, lambda server: spoil(), release=True)
-            _fails(server, local, RepositoryDamaged, r"data/[0-9a-f]{2}/[0-9a-f]{64}", trouble)
-    _nothing_left(local, scratch)
-    _is_whole(server, local)
+            fails(server, local, RepositoryDamaged, r"data/[0-9a-f]{2}/[0-9a-f]{64}", trouble)
+    nothing_left(local, scratch)
+    is_whole(server, local)
 
 
 def test_packs_that_are_gone_before_are_found_before_anything_is_made(
@@ -604,11 +469,11 @@ def test_an_unreachable_repository_is_named_and_marked(
         )
 
     events = HookedEvents("database_begun" if phase == "early" else "definitions_loaded", arm)
-    _fails(server, remote, StorageUnavailable, r"data/", events, repository=repository)
+    fails(server, remote, StorageUnavailable, r"data/", events, repository=repository)
     assert ("definitions_loaded" in events.names) is (phase == "late")
     s3_proxy.clear()
-    _nothing_left(remote, scratch)
-    _is_whole(server, remote, repository=repository)
+    nothing_left(remote, scratch)
+    is_whole(server, remote, repository=repository)
 
 
 def test_tables_beside_others_are_dropped_again(server: PostgresServer, local: Place) -> None:
