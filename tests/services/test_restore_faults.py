@@ -226,7 +226,7 @@ KILLED_IN = ["definitions", "half of the rows", "indexes"]
 
 @pytest.mark.parametrize("phase", KILLED_IN)
 def test_a_killed_coordinator_leaves_no_process_and_no_lock(
-    server: PostgresServer, local: Place, sampler: Sampler, phase: str
+    server: PostgresServer, local: Place, scratch: Path, sampler: Sampler, phase: str
 ) -> None:
     _sampled(sampler, KILLED_IN, phase, 1)
     reached, told = os.pipe(), os.pipe()
