@@ -133,7 +133,7 @@ def read_tables(conn: Connection) -> list[tuple[str, str]]:
         "WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' "
         "AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1, 2",
     )
-    return [(schema, name) for schema, name in rows]
+    return [(row[0], row[1]) for row in rows]
 
 
 def mark_restoring(conn: Connection, database: str, snapshot: str) -> None:
