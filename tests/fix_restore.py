@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import typing as t
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._workflows.restor
 from tests.fix_backup import access, connection
 from tests.fix_postgres import drop_database, quoted
 from tests.fix_repository import Place
-from tests.process_tree import below, children_of, command
+from tests.process_tree import children_of, command
 from tests.testbed.postgres import PostgresServer, client_bin, client_major_for
 
 PATIENCE_S = 60.0
@@ -70,26 +69,9 @@ def wait_for(condition: Callable[[], t.Any]) -> t.Any:
     return found
 
 
-def our_processes() -> list[int]:
-    """Workers, the lock's keeper, client programs: all below this one but the test's servers."""
-    servers = [one for one in children_of(os.getpid()) if _is_a_server(one)]
-    theirs = {process for server in servers for process in (server, *below(server))}
-    return [process for process in below(os.getpid()) if process not in theirs]
-
-
-def programs(name: str) -> list[int]:
-    """The client programs of a name among our processes."""
-    return [process for process in our_processes() if f"/{name} " in command(process)]
-
-
 def workers_of(pid: int) -> list[int]:
     """The processes right below one that are forks of it, by their command line."""
     return [one for one in children_of(pid) if command(one) == command(pid)]
-
-
-def _is_a_server(process: int) -> bool:
-    words = command(process)
-    return "bin/postgres " in words or "versitygw" in words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 from pathlib import Path
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
+
+CLIENT_PROGRAMS = ("pg_dump", "pg_dumpall", "pg_restore", "psql")
 
 
 def command(pid: int) -> str:
@@ -37,3 +40,22 @@ def below(pid: int) -> Iterator[int]:
     for child in children_of(pid):
         yield child
         yield from below(child)
+
+
+def our_processes() -> list[int]:
+    """Return the engine's own processes below this one: its forks, and client programs.
+
+    Servers of the test bed are below it too, and are none of them.
+    """
+    ours = command(os.getpid())
+    return [
+        process
+        for process in below(os.getpid())
+        if (words := command(process)) == ours
+        or any(f"/{name} " in words for name in CLIENT_PROGRAMS)
+    ]
+
+
+def programs(name: str) -> list[int]:
+    """Return the client programs of a name among our processes."""
+    return [process for process in our_processes() if f"/{name} " in command(process)]

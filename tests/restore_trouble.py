@@ -16,7 +16,8 @@ import pytest
 from ansible_collections.granary.postgres.plugins.module_utils._core.errors import GranaryError
 from tests.fix_backup import HookedEvents, files_of
 from tests.fix_repository import Place
-from tests.fix_restore import mark_of, our_processes, restore_server, wait_for
+from tests.fix_restore import mark_of, restore_server, wait_for
+from tests.process_tree import our_processes
 from tests.testbed.postgres import PostgresServer
 
 ROWS = 40_000

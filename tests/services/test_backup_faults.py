@@ -37,7 +37,7 @@ from tests.fix_backup import (
 )
 from tests.fix_postgres import Database, PostgresFactory
 from tests.fix_repository import Place
-from tests.process_tree import below, command
+from tests.process_tree import below, our_processes, programs
 from tests.testbed.postgres import PostgresServer
 
 _PATIENCE = 60.0
@@ -64,25 +64,11 @@ def _wait(condition: Callable[[], t.Any]) -> t.Any:
     return found
 
 
-def _our_processes() -> list[int]:
-    """Workers and the lock's keeper, which are forks of this process, and client programs."""
-    ours = command(os.getpid())
-    return [
-        process
-        for process in below(os.getpid())
-        if (words := command(process)) == ours or "/pg_dump" in words
-    ]
-
-
-def _programs(name: str) -> list[int]:
-    return [process for process in _our_processes() if f"/{name} " in command(process)]
-
-
 def _workers(server: PostgresServer) -> list[int]:
     """Our own processes that read rows: those that hold a connection to the server."""
     port = f"{server.port:04X}"
-    programs = _programs("pg_dump")
-    ours = (process for process in _our_processes() if process not in programs)
+    dumps = programs("pg_dump")
+    ours = (process for process in our_processes() if process not in dumps)
     return [process for process in ours if _has_connection(process, port)]
 
 
@@ -103,7 +89,7 @@ def _packs(place: Place) -> int:
 def _nothing_left(place: Place) -> None:
     assert files_of(place, "snapshots") == {}
     assert files_of(place, "locks") == {}
-    assert _our_processes() == []
+    assert our_processes() == []
 
 
 def _succeeds(server: PostgresServer, place: Place) -> int:
@@ -122,7 +108,7 @@ def _kill_worker(server: PostgresServer, place: Place) -> None:
 
 
 def _kill_dump(server: PostgresServer, place: Place) -> None:
-    os.kill(_wait(lambda: _programs("pg_dump"))[-1], signal.SIGKILL)
+    os.kill(_wait(lambda: programs("pg_dump"))[-1], signal.SIGKILL)
 
 
 def _stop_server(server: PostgresServer, place: Place) -> None:

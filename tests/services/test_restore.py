@@ -28,8 +28,9 @@ from tests.equality import Comparison, differences
 from tests.fix_backup import HookedEvents, back_up_server, files_of
 from tests.fix_postgres import DatabaseFactory, PostgresFactory
 from tests.fix_repository import Place
-from tests.fix_restore import Shop, clear, mark_of, our_processes, restore_server
+from tests.fix_restore import Shop, clear, mark_of, restore_server
 from tests.fix_sample import Sampler
+from tests.process_tree import our_processes
 from tests.testbed import folders
 from tests.testbed.postgres import PostgresOptions, PostgresServer, client_bin
 from tests.testbed.s3 import S3Server

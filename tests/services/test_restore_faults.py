@@ -41,13 +41,12 @@ from tests.fix_proxy import TcpProxyFactory
 from tests.fix_repository import Place
 from tests.fix_restore import (
     mark_of,
-    programs,
     restore_server,
     wait_for,
     workers_of,
 )
 from tests.fix_sample import Sampler
-from tests.process_tree import below
+from tests.process_tree import below, programs
 from tests.restore_trouble import (
     BEGINS,
     HOLDS,
