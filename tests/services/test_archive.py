@@ -214,12 +214,13 @@ def test_foreign_keys_say_where_they_point(latin1: Source) -> None:
 
 
 def load(loader: Loader, folder: Path, found: Source, **more: t.Any) -> None:
-    archive = folder / "schema.dump"
-    archive.write_bytes(found.dump())
+    path = folder / "schema.dump"
+    path.write_bytes(found.dump())
     data = found.dump(without=())
-    assert load_pre_data(loader, archive) == []
-    assert load_data(loader, (data[at : at + 999] for at in range(0, len(data), 999))) == []
-    assert load_post_data(loader, archive, jobs=2, **more) == []
+    with path.open("rb") as archive:
+        assert load_pre_data(loader, archive) == []
+        assert load_data(loader, (data[at : at + 999] for at in range(0, len(data), 999))) == []
+        assert load_post_data(loader, archive, jobs=2, **more) == []
 
 
 def loader_of(server: PostgresServer, database: str, found: Source) -> Loader:
@@ -258,8 +259,11 @@ def test_there_and_back(
         mine = server.execute(query, database=name)
         assert mine == server.execute(query, database="x=y dbname=z")
         assert mine
-    with pytest.raises(RestoreFailed, match=r'definitions before.* function "f" already exists'):
-        load_pre_data(loader, tmp_path / "schema.dump")
+    with (
+        (tmp_path / "schema.dump").open("rb") as archive,
+        pytest.raises(RestoreFailed, match=r'definitions before.* function "f" already exists'),
+    ):
+        load_pre_data(loader, archive)
     data = latin1.dump(without=())
     with pytest.raises(RestoreFailed, match="rows of database"):
         load_data(loader, [data[:-30]])
@@ -275,17 +279,17 @@ def test_entries_can_be_chosen_and_left_out(
     server = postgres(pair[0])
     name = fresh_database(server, "TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
     loader = loader_of(server, name, latin1)
-    archive = tmp_path / "schema.dump"
-    archive.write_bytes(latin1.dump())
-    with archive.open("rb") as file:
-        schema = read_toc(file.read)
+    path = tmp_path / "schema.dump"
+    path.write_bytes(latin1.dump())
+    schema = read_toc(io.BytesIO(latin1.dump()).read)
     keys = with_what_hangs_on(schema, schema.of("FK CONSTRAINT"))
     only = ids_of(schema, "a b") | ids_of(schema, "a")
     data = latin1.dump(without=())
     chosen = ids_of(read_toc(io.BytesIO(data).read), "a b")
-    load_pre_data(loader, archive, only=only)
-    load_data(loader, [data], only=chosen)
-    load_post_data(loader, archive, jobs=2, only=only, leave_out=keys)
+    with path.open("rb") as archive:
+        load_pre_data(loader, archive, only=only)
+        load_data(loader, [data], only=chosen)
+        load_post_data(loader, archive, jobs=2, only=only, leave_out=keys)
     tables = "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND oid >= 16384 ORDER BY 1"
     assert server.execute(tables, database=name) == [("a",), ("a b",)]
     assert server.execute('SELECT count(*) FROM "a b"', database=name) == [(2,)]

@@ -253,6 +253,7 @@ def test_a_killed_coordinator_leaves_no_process_and_no_lock(
     hold.release()
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes))
     assert files_of(local, "locks") == {}
+    assert list(scratch.iterdir()) == []
     assert mark_of(server, "shop") is not None
     is_whole(server, local)
 

@@ -40,6 +40,15 @@ def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
+def program_path(file: t.IO[bytes]) -> str:
+    """Return the path by which a program that is given an open file finds it.
+
+    It opens the file anew, from its start, as often as it likes (proc(5)). So a temporary file
+    needs no name, and is gone with the last process that has it open, even if all are killed.
+    """
+    return f"/proc/self/fd/{file.fileno()}"
+
+
 class Child:
     """A running program whose standard error is kept, bounded to its last 2,000 lines.
 
@@ -47,7 +56,8 @@ class Child:
     a context manager it kills and reaps the program on the way out if it still runs.
 
     ``on_line`` is called with each line of standard error as it comes, redacted, by the thread that
-    reads them; it must not raise.
+    reads them; it must not raise. ``files`` are open ones that the program may open again, by
+    ``program_path``.
 
     Raises ``ProgramMissing`` when the program cannot be started.
     """
@@ -61,6 +71,7 @@ class Child:
         stdout: int | None = PIPE,
         secrets: Sequence[Secret] = (),
         on_line: Callable[[str], None] | None = None,
+        files: Sequence[t.IO[bytes]] = (),
     ) -> None:
         self.name = argv[0].rsplit("/", 1)[-1]
         self._secrets = tuple(secrets)
@@ -75,6 +86,7 @@ class Child:
                 stderr=subprocess.PIPE,
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call, libc is loaded before the fork
                 close_fds=True,
+                pass_fds=[file.fileno() for file in files],
                 process_group=0,
             )
         except OSError as exc:

@@ -15,13 +15,12 @@ import threading
 import typing as t
 
 from .._core.errors import ProgramError, RestoreFailed
-from .._core.process import PIPE, Child
+from .._core.process import PIPE, Child, program_path
 from .connection import program_environment
-from .load_programs import feed, program_words
+from .load_programs import entry_list, feed, program_words
 
 if t.TYPE_CHECKING:
-    import pathlib
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .load_programs import Loader
     from .quoting import SessionText
@@ -41,26 +40,19 @@ _COPY = re.compile(
 def read_archive_rows(
     loader: Loader,
     blocks: Iterable[bytes],
-    entries: pathlib.Path,
+    ids: Sequence[int],
     text: SessionText,
     take: Callable[[tuple[str, ...], Iterator[bytes]], None],
 ) -> None:
-    """Call ``take(columns, rows)`` for each table whose rows are named in the list ``entries``.
+    """Call ``take(columns, rows)`` for each table whose rows are the entries of these dump ids.
 
-    ``blocks`` is data.dump, read in a thread of its own; ``entries`` is a file as ``pg_restore
-    --use-list`` takes it. ``take`` must read its rows to their end.
+    ``blocks`` is data.dump, read in a thread of its own; ``ids`` are in its order. ``take`` must
+    read its rows to their end.
 
     Raises ``RestoreFailed``, and whatever ``blocks`` and ``take`` raise.
     """
-    argv = [
-        loader.program.path,
-        "--format=custom",
-        "--section=data",
-        f"--use-list={entries}",
-        "--file=-",
-    ]
     failures: list[BaseException] = []
-    with Child(argv, env=program_environment(loader.settings), stdin=PIPE) as child:
+    with entry_list(ids) as listing, _writer(loader, listing) as child:
         feeder = threading.Thread(target=_feed, args=(child, blocks, failures), daemon=True)
         feeder.start()
         try:
@@ -77,6 +69,18 @@ def read_archive_rows(
             raise RestoreFailed(
                 f"Reading rows out of data.dump failed: {program_words(child.stderr_lines) or exc}."
             ) from exc
+
+
+def _writer(loader: Loader, listing: t.IO[bytes]) -> Child:
+    argv = [
+        loader.program.path,
+        "--format=custom",
+        "--section=data",
+        f"--use-list={program_path(listing)}",
+        "--file=-",
+    ]
+    env = program_environment(loader.settings)
+    return Child(argv, env=env, stdin=PIPE, files=[listing])
 
 
 def _feed(child: Child, blocks: Iterable[bytes], failures: list[BaseException]) -> None:

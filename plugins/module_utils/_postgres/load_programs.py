@@ -10,15 +10,15 @@ where the bytes come from.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
-import pathlib
 import re
 import tempfile
 import typing as t
 
 from .._core.errors import ProgramError, RestoreFailed
-from .._core.process import DEVNULL, PIPE, Child
+from .._core.process import DEVNULL, PIPE, Child, program_path
 from .archive import read_toc
 from .connection import program_environment
 from .dump_programs import program_argument
@@ -67,24 +67,26 @@ class Loader:
 
 def load_pre_data(
     loader: Loader,
-    archive: pathlib.Path,
+    archive: t.IO[bytes],
     *,
     only: Collection[int] | None = None,
     leave_out: Collection[int] = (),
 ) -> list[str]:
     """Run the part of schema.dump that comes before the rows; return pg_restore's warnings.
 
-    ``only`` and ``leave_out`` choose entries by their dump ids.
+    ``archive`` is open for reading, and all of it is in the file. ``only`` and ``leave_out`` choose
+    entries by their dump ids.
 
     Raises ``RestoreFailed``.
     """
-    arguments = ["--section=pre-data", *_listed(archive, only, leave_out), str(archive)]
-    return _run(loader, arguments, "the definitions before the rows")
+    what = "the definitions before the rows"
+    ids = _chosen(_toc_of(archive), only, leave_out)
+    return _run_archive(loader, archive, ["--section=pre-data"], what, ids)
 
 
 def load_post_data(
     loader: Loader,
-    archive: pathlib.Path,
+    archive: t.IO[bytes],
     *,
     jobs: int,
     only: Collection[int] | None = None,
@@ -98,20 +100,15 @@ def load_post_data(
     Event triggers come last, by themselves: pg_restore makes them before it fills materialized
     views, and one that writes down what it sees would add rows to those that were backed up.
     """
-    with archive.open("rb") as file:
-        toc = read_toc(file.read)
+    toc = _toc_of(archive)
     triggers = with_what_hangs_on(toc, toc.of("EVENT TRIGGER"))
-    arguments = [
-        "--section=post-data",
-        f"--jobs={jobs}",
-        *_listed(archive, only, triggers.union(leave_out)),
-        str(archive),
-    ]
-    warnings = _run(loader, arguments, "the definitions after the rows")
-    last = triggers.difference(leave_out) if only is None else triggers.intersection(only)
-    if last:
-        arguments = ["--section=post-data", *_listed(archive, last, leave_out), str(archive)]
-        warnings += _run(loader, arguments, "the event triggers")
+    first = _chosen(toc, only, triggers.union(leave_out))
+    arguments = ["--section=post-data", f"--jobs={jobs}"]
+    warnings = _run_archive(loader, archive, arguments, "the definitions after the rows", first)
+    last = triggers if only is None else triggers.intersection(only)
+    if ids := _chosen(toc, last, leave_out):
+        arguments = ["--section=post-data"]
+        warnings += _run_archive(loader, archive, arguments, "the event triggers", ids)
     return warnings
 
 
@@ -120,24 +117,33 @@ def load_data(
     blocks: Iterable[bytes],
     *,
     only: Collection[int] | None = None,
-    scratch: str | None = None,
 ) -> list[str]:
     """Feed data.dump to pg_restore as a stream, in this thread; return its warnings.
 
-    ``only`` chooses entries by the dump ids of data.dump; they are written down in the folder
-    ``scratch``, which somebody removes who cannot be killed meanwhile.
+    ``only`` chooses entries by the dump ids of data.dump.
 
     Raises ``RestoreFailed``, and whatever ``blocks`` raises.
     """
     what = "the small tables' rows"
     if only is None:
-        return _run(loader, ["--section=data"], what, blocks)
+        return _run(loader, ["--section=data"], what, blocks=blocks)
     toc, blocks = peek_toc(blocks)
-    # The order of the list is that of the restore, and a stream cannot be read backwards.
-    ids = [entry.dump_id for entry in toc.entries if entry.dump_id in only]
-    with tempfile.TemporaryDirectory(prefix="granary-", dir=scratch) as folder:
-        chosen = _write_list(pathlib.Path(folder, "entries"), ids)
-        return _run(loader, ["--section=data", chosen], what, blocks)
+    with entry_list(_chosen(toc, only) or ()) as listing:
+        arguments = ["--section=data", f"--use-list={program_path(listing)}"]
+        return _run(loader, arguments, what, blocks=blocks, files=[listing])
+
+
+@contextlib.contextmanager
+def entry_list(ids: Iterable[int]) -> Iterator[t.IO[bytes]]:
+    """Yield a file of dump ids as ``pg_restore --use-list`` takes them: it reads up to the
+    semicolon.
+
+    Their order is that of the restore, and a stream cannot be read backwards.
+    """
+    with tempfile.TemporaryFile(prefix="granary-") as listing:
+        listing.writelines(b"%d;\n" % number for number in ids)
+        listing.flush()
+        yield listing
 
 
 def peek_toc(blocks: Iterable[bytes]) -> tuple[ArchiveToc, Iterator[bytes]]:
@@ -196,6 +202,7 @@ def start(
     *,
     stdin: int = PIPE,
     watch: t.Callable[[str], None] | None = None,
+    files: Sequence[t.IO[bytes]] = (),
 ) -> Child:
     """Start a program that loads into a server; its output goes nowhere."""
     return Child(
@@ -205,6 +212,7 @@ def start(
         stdout=DEVNULL,
         secrets=[settings.password] if settings.password else [],
         on_line=watch,
+        files=files,
     )
 
 
@@ -262,8 +270,43 @@ class _Watch:
             self._pending = False
 
 
+def _toc_of(archive: t.IO[bytes]) -> ArchiveToc:
+    archive.seek(0)
+    return read_toc(archive.read)
+
+
+def _chosen(
+    toc: ArchiveToc, only: Collection[int] | None, leave_out: Collection[int] = ()
+) -> list[int] | None:
+    """Return the dump ids to load, in their order; None if that is all."""
+    if only is None and not leave_out:
+        return None
+    ids = (entry.dump_id for entry in toc.entries if entry.dump_id not in leave_out)
+    return [number for number in ids if only is None or number in only]
+
+
+def _run_archive(
+    loader: Loader,
+    archive: t.IO[bytes],
+    arguments: Sequence[str],
+    what: str,
+    ids: Sequence[int] | None,
+) -> list[str]:
+    """Run pg_restore on an archive that it can read in any order."""
+    if ids is None:
+        return _run(loader, [*arguments, program_path(archive)], what, files=[archive])
+    with entry_list(ids) as listing:
+        arguments = [*arguments, f"--use-list={program_path(listing)}", program_path(archive)]
+        return _run(loader, arguments, what, files=[archive, listing])
+
+
 def _run(
-    loader: Loader, arguments: Sequence[str], what: str, blocks: Iterable[bytes] | None = None
+    loader: Loader,
+    arguments: Sequence[str],
+    what: str,
+    *,
+    blocks: Iterable[bytes] | None = None,
+    files: Sequence[t.IO[bytes]] = (),
 ) -> list[str]:
     watch = _Watch()
     with start(
@@ -271,6 +314,7 @@ def _run(
         loader.settings,
         stdin=DEVNULL if blocks is None else PIPE,
         watch=watch.line if loader.forgives else None,
+        files=files,
     ) as child:
         if blocks is not None:
             feed(child, blocks)
@@ -324,24 +368,3 @@ def _without_forgiven(lines: Sequence[str]) -> list[str]:
         else:
             kept.append(line)
     return kept
-
-
-def _listed(
-    archive: pathlib.Path, only: Collection[int] | None, leave_out: Collection[int]
-) -> list[str]:
-    if only is None and not leave_out:
-        return []
-    with archive.open("rb") as file:
-        toc = read_toc(file.read)
-    ids = [
-        entry.dump_id
-        for entry in toc.entries
-        if entry.dump_id not in leave_out and (only is None or entry.dump_id in only)
-    ]
-    return [_write_list(archive.with_suffix(".entries"), ids)]
-
-
-def _write_list(path: pathlib.Path, ids: Sequence[int]) -> str:
-    """Write what ``pg_restore --use-list`` takes: it reads up to the semicolon."""
-    path.write_text("".join(f"{number};\n" for number in ids), encoding="ascii")
-    return f"--use-list={path}"

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import pathlib
 import re
 import secrets
-import tempfile
 import typing as t
 
 from .._core.errors import RestoreFailed, VerifyFailed
@@ -133,18 +131,12 @@ def _load_small(
         return
     path = layout.data_dump(plan.source.name)
     toc, blocks = peek_toc(context.source.files.stream(path))
-    with tempfile.TemporaryDirectory(prefix="granary-") as folder:
-        entries = pathlib.Path(folder, "entries")
-        entries.write_text(
-            "".join(f"{one.dump_id};\n" for one in toc.of("TABLE DATA") if one.table in small),
-            encoding="ascii",
-        )
+    ids = [one.dump_id for one in toc.of("TABLE DATA") if one.table in small]
 
-        def take(columns: tuple[str, ...], rows: Iterator[bytes]) -> None:
-            copy_in(conn, table.target, columns, rows)
+    def take(columns: tuple[str, ...], rows: Iterator[bytes]) -> None:
+        copy_in(conn, table.target, columns, rows)
 
-        loader = context.loader(plan.target)
-        read_archive_rows(loader, blocks, entries, session_text(conn), take)
+    read_archive_rows(context.loader(plan.target), blocks, ids, session_text(conn), take)
 
 
 def _prove(conn: Connection, table: RenamedTable) -> None:

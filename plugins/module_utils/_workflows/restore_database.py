@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import pathlib
 import tempfile
 import typing as t
 
@@ -21,7 +20,6 @@ from .._postgres import layout
 from .._postgres.archive import read_toc
 from .._postgres.connection import connect, connect_server
 from .._postgres.database_definition import read_definition
-from .._postgres.foreign_keys import keys_into_excluded, with_what_hangs_on
 from .._postgres.load_programs import Loader, load_post_data, load_pre_data
 from .._postgres.session import prepare_restore_session
 from .._postgres.target import read_tables
@@ -43,6 +41,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from .._core.events import Events
+    from .._postgres.archive import ArchiveToc
     from .._postgres.connection import Connection
     from .._postgres.manifest import DatabaseDefinition, DatabaseEntry, TableEntry
     from .._postgres.model import ConnectionSettings, ServerFacts
@@ -117,49 +116,35 @@ def restore_database(
 def load_database(context: RestoreContext, plan: DatabasePlan) -> None:
     """Load what the plan names into its target, which is there: definitions, rows, definitions."""
     database, loader = plan.source, context.loader(plan.target)
-    with tempfile.TemporaryDirectory(prefix="granary-") as folder:
-        archive = pathlib.Path(folder, "schema.dump")
-        with archive.open("wb") as file:
-            for block in context.source.files.stream(layout.schema_dump(database.name)):
-                file.write(block)
+    with tempfile.TemporaryFile(prefix="granary-") as archive:
+        archive.writelines(context.source.files.stream(layout.schema_dump(database.name)))
+        archive.seek(0)
+        left_out = _keys_left_out(context, plan, read_toc(archive.read))
         only = plan.selection.schema if plan.selection else None
-        left_out = _keys_into_excluded(context, database, archive)
         _warn(context, load_pre_data(loader, archive, only=only))
         context.events.progress("definitions_loaded", database=plan.target)
-        load_rows(context, plan, loader, folder)
+        load_rows(context, plan, loader)
         context.events.progress("rows_loaded", database=plan.target)
         jobs = len(context.pool)
         _warn(context, load_post_data(loader, archive, jobs=jobs, only=only, leave_out=left_out))
         context.events.progress("database_loaded", database=plan.target)
 
 
-def _keys_into_excluded(
-    context: RestoreContext, database: DatabaseEntry, archive: pathlib.Path
+def _keys_left_out(
+    context: RestoreContext, plan: DatabasePlan, schema: ArchiveToc
 ) -> frozenset[int]:
-    """Return the foreign keys into tables whose rows were not backed up, and say which they are."""
-    if not database.excluded:
-        return frozenset()
-    with archive.open("rb") as file:
-        toc = read_toc(file.read)
-    keys = keys_into_excluded(toc, _without_rows(database))
+    """Return what is left out of the definitions since the rows that it refers to were not backed
+    up, and say which foreign keys these are."""
+    left_out = frozenset(plan.source.excluded_keys)
+    chosen = left_out if plan.selection is None else left_out & plan.selection.schema
+    keys = [key for key in schema.of("FK CONSTRAINT") if key.dump_id in chosen]
     if keys:
         names = ", ".join(sorted(f"{key.namespace}.{key.tag}" for key in keys))
         context.events.warn(
-            f"Left out of database {database.name!r}, since the rows that they refer to were not "
-            f"backed up: foreign keys {names}."
+            f"Left out of database {plan.source.name!r}, since the rows that they refer to were "
+            f"not backed up: foreign keys {names}."
         )
-    return with_what_hangs_on(toc, keys)
-
-
-def _without_rows(database: DatabaseEntry) -> set[tuple[str, str]]:
-    """Return the tables that were excluded, and the partition roots that lack rows by that."""
-    excluded = {(table.schema, table.name) for table in database.excluded}
-    roots = {
-        (table.root.schema, table.root.name)
-        for table in database.tables
-        if table.root and (table.schema, table.name) in excluded
-    }
-    return excluded | roots
+    return left_out
 
 
 def _warn(context: RestoreContext, warnings: Iterable[str]) -> None:
@@ -167,7 +152,7 @@ def _warn(context: RestoreContext, warnings: Iterable[str]) -> None:
         context.events.warn(warning)
 
 
-def load_rows(context: RestoreContext, plan: DatabasePlan, loader: Loader, scratch: str) -> None:
+def load_rows(context: RestoreContext, plan: DatabasePlan, loader: Loader) -> None:
     """Load the rows of the plan's tables on all workers, the largest tables first."""
     database, files = plan.source, context.source.files
     with contextlib.closing(connect(context.settings, plan.target)) as conn:
@@ -176,7 +161,7 @@ def load_rows(context: RestoreContext, plan: DatabasePlan, loader: Loader, scrat
     run_everywhere(context.pool, OpenTarget(database=plan.target, encoding=encoding))
     data = files[layout.data_dump(database.name)]
     entries = plan.selection.data if plan.selection else None
-    tasks: list[Task] = [LoadArchive(loader=loader, ids=data.ids, entries=entries, scratch=scratch)]
+    tasks: list[Task] = [LoadArchive(loader=loader, ids=data.ids, entries=entries)]
     through_root = routes_differ(database.definition, here)
     for table in sorted(database.tables, key=lambda table: table.size, reverse=True):
         if table.taken_over:

@@ -102,18 +102,17 @@ class CloseTarget:
 class LoadArchive:
     """Feed the archive with the small tables' rows, sequences and large objects to pg_restore.
 
-    ``entries`` are the dump ids to load; None is all. ``scratch`` is a folder of the coordinator's.
+    ``entries`` are the dump ids to load; None is all.
     """
 
     loader: Loader
     ids: bytes
     entries: frozenset[int] | None = None
-    scratch: str | None = None
 
     def run(self, worker: LoadWorker) -> None:
         """Load it; raises ``RestoreFailed`` with pg_restore's words."""
         blocks = worker.blocks(self.ids)
-        load_data(self.loader, blocks, only=self.entries, scratch=self.scratch)
+        load_data(self.loader, blocks, only=self.entries)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
