@@ -108,7 +108,8 @@ def connect(
     """Open a connection in autocommit mode to ``dbname`` (else the settings' own), talking UTF-8.
 
     A database whose encoding has no way to UTF-8 is opened without conversion (client_encoding
-    SQL_ASCII).
+    SQL_ASCII), and so is one of no encoding: its names need not be UTF-8, and the server would
+    refuse to send them.
 
     Raises ``LoginRefused``, ``ServerUnreachable``, ``DatabaseMissing``, ``RightsMissing`` or
     ``ConfigError``.
@@ -131,6 +132,10 @@ def connect(
             "the driver cannot send it; rename the database or correct the option."
         ) from exc
     conn.autocommit = True
+    if conn.info.parameter_status("server_encoding") == "SQL_ASCII":
+        # Said to the server alone: the driver goes on reading messages as UTF-8.
+        with translated("Could not set up the session"), conn.cursor() as cursor:
+            cursor.execute("SET client_encoding TO 'SQL_ASCII'")
     return conn
 
 

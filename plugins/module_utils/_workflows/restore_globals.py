@@ -10,6 +10,7 @@ import contextlib
 import typing as t
 
 from .._postgres import layout
+from .._postgres.connection import connect_server
 from .._postgres.globals import plan_globals
 from .._postgres.load_programs import load_globals
 from .._postgres.restore_programs import find_script_program
@@ -37,7 +38,7 @@ def restore_globals(context: RestoreContext, psql: Program, *, source_major: int
     Raises ``RestoreFailed`` with psql's words.
     """
     request = context.request
-    with contextlib.closing(context.maintenance("")) as conn:
+    with contextlib.closing(connect_server(context.settings)) as conn:
         target = read_target(conn)
         database = conn.info.dbname
     plan = plan_globals(

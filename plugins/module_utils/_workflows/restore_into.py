@@ -18,7 +18,7 @@ import typing as t
 from .._core.errors import GranaryError, RestoreFailed, TargetNotEmpty
 from .._postgres import layout
 from .._postgres.connection import connect
-from .._postgres.session import execute, session_text
+from .._postgres.session import execute, prepare_restore_session, session_text
 from .._postgres.target import read_relations
 from .database_making import claimed
 from .renamed_tables import restore_renamed
@@ -79,12 +79,12 @@ def restore_into(
     with claimed(context, plan.target):
         _refuse_taken(context, plan, renamed, relations)
         try:
-            make_schemas(context, plan.target, schemas, made.schemas)
+            make_schemas(context, plan, schemas, made.schemas)
             if relations:
                 _load(context, plan, relations, made)
             restore_renamed(context, plan, renamed, made.tables)
         except GranaryError:
-            _drop_again(context, plan.target, made)
+            _drop_again(context, plan, made)
             raise
 
 
@@ -136,12 +136,14 @@ def _first_line(entry: TocEntry) -> str:
 
 
 def make_schemas(
-    context: RestoreContext, database: str, schemas: Iterable[str], made: list[str]
+    context: RestoreContext, plan: DatabasePlan, schemas: Iterable[str], made: list[str]
 ) -> None:
-    """Make schemas, and add each to ``made``."""
-    with contextlib.closing(connect(context.settings, database)) as conn:
-        text = session_text(conn)
+    """Make schemas in the target of a plan, and add each to ``made``."""
+    with contextlib.closing(connect(context.settings, plan.target)) as conn:
         there = read_relations(conn)[0]
+        # From here on names go out as pg_restore sends them.
+        prepare_restore_session(conn, plan.source.definition.encoding)
+        text = session_text(conn)
         for schema in schemas:
             if schema not in there:
                 statement = b"CREATE SCHEMA " + text.identifier(schema)
@@ -149,13 +151,15 @@ def make_schemas(
                 made.append(schema)
 
 
-def _drop_again(context: RestoreContext, database: str, made: _Made) -> None:
+def _drop_again(context: RestoreContext, plan: DatabasePlan, made: _Made) -> None:
     """Drop what was made, as far as that can be; say what is left."""
     try:
-        with contextlib.closing(connect(context.settings, database)) as conn:
+        with contextlib.closing(connect(context.settings, plan.target)) as conn:
+            prepare_restore_session(conn, plan.source.definition.encoding)
             execute(conn, f"SET lock_timeout = '{_DROP_PATIENCE_SECONDS}s'")
             made.drop(conn)
     except GranaryError as exc:
         context.events.warn(
-            f"Not all that this restore made in {database!r} could be dropped again: {exc.message}"
+            f"Not all that this restore made in {plan.target!r} could be dropped again: "
+            f"{exc.message}"
         )

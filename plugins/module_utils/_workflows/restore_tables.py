@@ -15,6 +15,7 @@ from .._core.errors import ConfigError, DatabaseMissing, TargetNotEmpty
 from .._postgres import layout
 from .._postgres.archive_selection import select_entries, tables_with_partitions
 from .._postgres.connection import connect
+from .._postgres.quoting import SessionText
 from .._postgres.target import read_relations
 from .renamed_tables import RenamedTable, restore_renamed
 from .restore_database import restore_database
@@ -205,7 +206,7 @@ def _renamed(
         found.append(
             RenamedTable(
                 key=names[old],
-                target=_split_name(new),
+                target=_split_name(new, SessionText(database.definition.encoding)),
                 definition=definitions[names[old]].defn,
                 entries=tuple(entries[part] for part in sorted(parts) if part in entries),
             )
@@ -223,10 +224,18 @@ def _refuse_same_names(renamed: Sequence[RenamedTable], kept: Collection[TableKe
         )
 
 
-def _split_name(name: str) -> TableKey:
+def _split_name(name: str, text: SessionText) -> TableKey:
+    """Return schema and table of a new name, which is sent in the encoding of the rows."""
     schema, dot, table = name.partition(".")
     if not (schema and dot and table):
         raise ConfigError(f"rename_tables gives the name {name!r}; it must be schema.table.")
+    try:
+        text.encode(name)
+    except UnicodeEncodeError as exc:
+        raise ConfigError(
+            f"rename_tables gives the name {name!r}, which cannot be written in {text.encoding}, "
+            "the encoding of the database that was backed up; give another name."
+        ) from exc
     return schema, table
 
 
@@ -263,7 +272,7 @@ def restore_tables(context: RestoreContext, plan: TablesPlan) -> None:
     schemas = {table.target[0] for table in plan.renamed}
 
     def besides() -> None:
-        make_schemas(context, database.target, schemas, [])
+        make_schemas(context, database, schemas, [])
         restore_renamed(context, database, plan.renamed)
 
     restore_database(context, database, besides)
