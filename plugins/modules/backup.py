@@ -40,7 +40,7 @@ options:
     elements: str
   exclude_tables:
     description:
-      - Tables, each as C(schema.table), whose rows are left out. Their definitions are kept.
+      - Tables, each as C(schema.table), whose rows are left out, of a partitioned table those of all partitions. Their definitions are kept.
       - Foreign keys into such a table are left out on restore.
     type: list
     elements: str
@@ -77,7 +77,10 @@ options:
     elements: str
     default: []
   lock_timeout:
-    description: For how many seconds to wait for a table that somebody else has locked, in each of at most 10 attempts.
+    description:
+      - For how many seconds to wait for a table that somebody else has locked.
+      - After such a wait, and when a table was made, dropped or rewritten meanwhile, the backup locks all tables anew.
+        It does so 10 times, and more often only as long as this time is not over.
     type: int
     default: 60
   yield_after:

@@ -308,6 +308,26 @@ def test_excluded_tables_have_a_definition_and_no_rows(shop: Database, local_pla
         back_up_server(shop.server, local_place, exclude_tables=["public.bigg"])
 
 
+def test_policies_on_partitions_of_an_excluded_table_are_no_matter(
+    database: Database, local_place: Place
+) -> None:
+    database.execute(
+        "CREATE TABLE parts (a int) PARTITION BY RANGE (a);"
+        "CREATE TABLE low PARTITION OF parts FOR VALUES FROM (0) TO (9) PARTITION BY LIST (a);"
+        "CREATE TABLE leaf PARTITION OF low FOR VALUES IN (1); INSERT INTO leaf VALUES (1);"
+        "ALTER TABLE leaf ENABLE ROW LEVEL SECURITY;"
+        "DROP ROLE IF EXISTS modest; CREATE ROLE modest LOGIN; GRANT pg_read_all_data TO modest"
+    )
+    local_place.create().close()
+    options: dict[str, t.Any] = {"databases": [database.name], "user": "modest"}
+    with pytest.raises(RightsMissing, match=r"table public\.leaf \(row security\)"):
+        back_up_server(database.server, local_place, **options)
+    for excluded in ("public.parts", "public.low"):
+        back_up_server(database.server, local_place, exclude_tables=[excluded], **options)
+        (entry,) = read_manifest(local_place)["databases"]
+        assert entry["excluded"] == [["public", "leaf"]]
+
+
 def test_a_role_without_rights_hears_of_all_it_may_not_read(
     pg: PostgresServer, fresh_database: DatabaseFactory, local_place: Place
 ) -> None:

@@ -75,13 +75,19 @@ def list_tables(conn: Connection) -> list[Table]:
             columns=tuple(columns[row[0]]),
             column_count=column_counts[row[0]],
             root=_root(row[0], parents, names),
+            parent=parents[row[0]][0] if row[0] in parents else None,
         )
         for row in rows
     ]
 
 
 def _table(
-    row: Row, *, columns: tuple[str, ...], column_count: int, root: PartitionRoot | None
+    row: Row,
+    *,
+    columns: tuple[str, ...],
+    column_count: int,
+    root: PartitionRoot | None,
+    parent: int | None,
 ) -> Table:
     return Table(
         oid=row[0],
@@ -103,6 +109,7 @@ def _table(
         columns=columns,
         column_count=column_count,
         root=root,
+        parent=parent,
     )
 
 
@@ -124,7 +131,12 @@ def list_table_files(conn: Connection) -> dict[int, TableFile]:
     """Return what a backup locks, tables and partitioned tables, by oid; it waits for no lock."""
     return {
         row[0]: TableFile(
-            oid=row[0], schema=row[1], name=row[2], file_node=row[3], index_count=row[4]
+            oid=row[0],
+            schema=row[1],
+            name=row[2],
+            file_node=row[3],
+            index_count=row[4],
+            parent=row[5],
         )
         for row in fetch(conn, queries.TABLE_FILES, "Could not list the tables")
     }

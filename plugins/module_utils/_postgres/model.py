@@ -114,7 +114,7 @@ class Table:
     ``is_extension_config`` says that pg_dump dumps rows of it all the same. ``size_bytes`` is
     ``pg_table_size``: heap with its maps and TOAST, no indexes. ``pages`` counts the heap's main
     fork, ``toast_bytes`` the TOAST table's. ``row_security`` says that policies apply to the
-    connecting role.
+    connecting role. ``parent`` is the oid of the partitioned table right above a partition.
     """
 
     oid: int
@@ -136,6 +136,7 @@ class Table:
     inherits: bool
     row_security: bool
     index_count: int
+    parent: int | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -148,13 +149,17 @@ class Table:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TableFile:
-    """A table as the search for changes needs it: name and file, read without a lock."""
+    """A table as the search for changes needs it: name and file, read without a lock.
+
+    ``parent`` is the oid of the partitioned table right above a partition.
+    """
 
     oid: int
     schema: str
     name: str
     file_node: int
     index_count: int
+    parent: int | None = None
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"

@@ -57,7 +57,8 @@ SELECT i.inhrelid, i.inhparent, p.partstrat
 # Reads no sizes and calls no function that opens a relation: it waits for nobody.
 TABLE_FILES = f"""
 SELECT c.oid, n.nspname, c.relname, c.relfilenode,
-       (SELECT count(*) FROM pg_index x WHERE x.indrelid = c.oid)
+       (SELECT count(*) FROM pg_index x WHERE x.indrelid = c.oid),
+       (SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition)
   FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p') AND {_USER_RELATIONS}

@@ -17,6 +17,7 @@ import functools
 import typing as t
 
 from .._core.errors import ConfigError, DatabaseMissing, RightsMissing
+from .._core.units import listed
 from .._postgres.catalog import list_databases, list_table_files
 from .._postgres.connection import connect, connect_server
 from .._postgres.database_contents import database_size, read_globals
@@ -28,7 +29,7 @@ from .._postgres.server import check_supported, read_server, refuse_pooler
 from .._postgres.session import prepare_dump_session
 from .._postgres.table_locks import acquire_table_locks
 from .jobs import worker_count
-from .table_choice import choose_tables
+from .table_choice import choose_tables, excluded_oids
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -234,18 +235,16 @@ def check_databases(
             prepare_dump_session(conn)
             files = list(list_table_files(conn).values())
             check_lock_capacity(server, files, read_by_workers=(), workers=0)
-            excluded = [table for table in files if str(table) in request.exclude_tables]
-            unreadable_here = unreadable(conn, without_rows=[table.oid for table in excluded])
+            excluded = excluded_oids(files, request.exclude_tables)
+            unreadable_here = unreadable(conn, without_rows=excluded)
             problems += [f"in database {database.name}: {what}" for what in unreadable_here]
-            unknown -= {str(table) for table in excluded}
+            unknown -= {str(table) for table in files}
             size_bytes += database_size(conn)
     if problems:
-        shown = "; ".join(problems[:_PROBLEMS_SHOWN])
-        more = len(problems) - _PROBLEMS_SHOWN
         raise RightsMissing(
             f"The role {server.role} may not read everything, so the backup would not be whole: "
-            f"{shown}{f'; and {more} more' if more > 0 else ''}; grant it pg_read_all_data, SELECT "
-            "on large objects and BYPASSRLS as needed, or back up as another role.",
+            f"{listed(problems, _PROBLEMS_SHOWN, '; ')}; grant it pg_read_all_data, SELECT on "
+            "large objects and BYPASSRLS as needed, or back up as another role.",
             role=server.role,
             unreadable=len(problems),
         )

@@ -14,14 +14,14 @@ import dataclasses
 import typing as t
 
 from .._core.errors import DumpFailed
-from .._core.units import plural
+from .._core.units import listed
 from .._postgres.catalog import has_rows_in_dump, may_take_over
 
 if t.TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Sequence
 
     from .._postgres.archive import ArchiveToc
-    from .._postgres.model import Table
+    from .._postgres.model import Table, TableFile
 
 _SHOWN = 5
 
@@ -75,29 +75,31 @@ class TableChoice:
 
 
 def _names(keys: Collection[tuple[str, str]]) -> str:
-    shown = ", ".join(f"{schema}.{name}" for schema, name in sorted(keys)[:_SHOWN])
-    more = f", ... ({plural(len(keys), 'table')})" if len(keys) > _SHOWN else ""
-    return shown + more
+    return listed((f"{schema}.{name}" for schema, name in sorted(keys)), _SHOWN)
 
 
-def matches_exclusion(table: Table, names: Collection[str]) -> bool:
-    """Tell whether ``schema.table`` of a table, or of the partitioned table above it, is in
-    ``names``.
+def excluded_oids(tables: Sequence[Table | TableFile], names: Collection[str]) -> set[int]:
+    """Return the oids of the tables whose ``schema.table`` is in ``names``, and of all partitions
+    below them, at any depth.
     """
-    if str(table) in names:
-        return True
-    return table.root is not None and f"{table.root.schema}.{table.root.name}" in names
+    excluded = {table.oid for table in tables if str(table) in names}
+    below = excluded
+    while below:
+        below = {table.oid for table in tables if table.parent in below}
+        excluded |= below
+    return excluded
 
 
 def choose_tables(
-    tables: Iterable[Table], *, threshold_bytes: int, in_recovery: bool, exclude: Collection[str]
+    tables: Sequence[Table], *, threshold_bytes: int, in_recovery: bool, exclude: Collection[str]
 ) -> TableChoice:
     """Sort the tables of a database by who copies their rows."""
+    unwanted = excluded_oids(tables, exclude)
     taken_over, dumped, excluded = [], [], []
     for table in tables:
         if not has_rows_in_dump(table, in_recovery=in_recovery):
             continue
-        if matches_exclusion(table, exclude):
+        if table.oid in unwanted:
             excluded.append(table)
         elif may_take_over(table, threshold_bytes=threshold_bytes, in_recovery=in_recovery):
             taken_over.append(table)
