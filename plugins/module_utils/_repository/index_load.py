@@ -21,7 +21,7 @@ from .._core.errors import (
     RepositoryDamaged,
     RepositoryError,
 )
-from .._core.units import plural
+from .._core.units import listed, plural
 from .index import Index, IndexBuilder
 from .index_file import ENTRY, FULL_FILE_BLOBS, NOT_COMPRESSED, decode_index
 from .pack import TRAILER, decode_pack, header_length, pack_name
@@ -41,6 +41,7 @@ _THREADS = 8
 _AHEAD = 16
 _AHEAD_BYTES = 4 << 20  # as stored; three times as much as JSON
 _TRIES = 5
+_REASONS_SHOWN = 3
 _HEADER_GUESS = 4096  # the headers of most packs are shorter: 41 bytes for each MiB or so
 
 
@@ -109,10 +110,9 @@ def load_index(
 
 
 def _unreadable(backend: Backend, files: list[DamagedFile]) -> RepositoryDamaged:
-    said = "; ".join(file.reason for file in files[:3])
-    more = f" and {len(files) - 3} more" if len(files) > 3 else ""  # noqa: PLR2004 - as above
+    said = listed((file.reason for file in files), _REASONS_SHOWN, "; ")
     return RepositoryDamaged(
-        f"{plural(len(files), 'index file')} in {backend.location} cannot be read ({said}{more}); "
+        f"{plural(len(files), 'index file')} in {backend.location} cannot be read ({said}); "
         "make the index anew with `restic repair index`, then try again.",
         file=files[0].name,
     )

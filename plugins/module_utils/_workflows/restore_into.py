@@ -16,6 +16,7 @@ import itertools
 import typing as t
 
 from .._core.errors import GranaryError, RestoreFailed, TargetNotEmpty
+from .._core.units import quoted
 from .._postgres import layout
 from .._postgres.connection import connect
 from .._postgres.session import execute, prepare_restore_session, session_text
@@ -23,7 +24,6 @@ from .._postgres.target import read_relations
 from .database_making import claimed
 from .renamed_tables import restore_renamed
 from .restore_database import load_database, prove_rows
-from .restore_plan import listed
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -109,7 +109,7 @@ def _refuse_taken(
         there = read_relations(conn)[1] & wanted
     if there:
         raise TargetNotEmpty(
-            f"Database {plan.target!r} has {listed('.'.join(name) for name in there)} already; "
+            f"Database {plan.target!r} has {quoted('.'.join(name) for name in there)} already; "
             "drop that, or give new names by rename_tables."
         )
 

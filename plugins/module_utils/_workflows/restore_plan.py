@@ -14,7 +14,7 @@ import dataclasses
 import typing as t
 
 from .._core.errors import ConfigError, RestoreFailed, TargetNotEmpty
-from .._core.units import plural
+from .._core.units import plural, quoted
 from .requests import Stats
 
 if t.TYPE_CHECKING:
@@ -134,7 +134,7 @@ def select_databases(manifest: Manifest, wanted: Sequence[str] | None) -> tuple[
     if missing:
         raise ConfigError(
             f"The snapshot holds no database {', '.join(map(repr, missing))}; it holds "
-            f"{listed(held)}."
+            f"{quoted(held)}."
         )
     return tuple(database for database in manifest.databases if database.name in wanted)
 
@@ -149,7 +149,7 @@ def target_names(selected: Sequence[DatabaseEntry], rename: Mapping[str, str]) -
     unknown = [name for name in rename if name not in names]
     if unknown:
         raise ConfigError(
-            f"rename names {listed(unknown)}, which is not restored; restored are {listed(names)}."
+            f"rename names {quoted(unknown)}, which is not restored; restored are {quoted(names)}."
         )
     for old, new in rename.items():
         if not new or "\0" in new:
@@ -162,7 +162,7 @@ def target_names(selected: Sequence[DatabaseEntry], rename: Mapping[str, str]) -
     doubled = sorted({new for new in targets.values() if list(targets.values()).count(new) > 1})
     if doubled:
         raise ConfigError(
-            f"Two databases would both become {listed(doubled)}; give them different names by "
+            f"Two databases would both become {quoted(doubled)}; give them different names by "
             f"rename."
         )
     return targets
@@ -250,7 +250,7 @@ def _refuse(noun: str, names: Set[str], way_out: str) -> None:
     if names:
         raise RestoreFailed(
             f"The server lacks {plural(len(names), noun)} that the snapshot needs: "
-            f"{listed(names)}; make them, or use {way_out}; nothing was restored."
+            f"{quoted(names)}; make them, or use {way_out}; nothing was restored."
         )
 
 
@@ -265,12 +265,5 @@ def _refuse_missing_extensions(selected: Iterable[DatabaseEntry], target: Target
     if missing:
         raise RestoreFailed(
             f"The server cannot make {plural(len(missing), 'extension')} that the snapshot needs: "
-            f"{listed(missing)}; install the packages that hold them; nothing was restored."
+            f"{quoted(missing)}; install the packages that hold them; nothing was restored."
         )
-
-
-def listed(names: Iterable[str], shown: int = 20) -> str:
-    """Return names for a message, sorted and quoted, at most ``shown`` of them."""
-    ordered = sorted(names)
-    more = f" and {len(ordered) - shown} more" if len(ordered) > shown else ""
-    return ", ".join(map(repr, ordered[:shown])) + more

@@ -16,7 +16,7 @@ import dataclasses
 import typing as t
 
 from .._core.errors import RepositoryDamaged
-from .._core.units import plural
+from .._core.units import listed, plural
 from .._postgres import layout
 from .._repository.model import ID_BYTES, BlobKind, split_ids
 from .._repository.tree import walk
@@ -152,11 +152,9 @@ def refuse_damaged(files: SnapshotFiles, manifest: Manifest, snapshot: str) -> N
     problems = files.problems(manifest)
     if not problems:
         return
-    more = len(problems) - NAMED_PROBLEMS
-    named = "; ".join(problems[:NAMED_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
     raise RepositoryDamaged(
-        f"Snapshot {snapshot} is not what was backed up: {named}; nothing was restored, choose "
-        f"another snapshot."
+        f"Snapshot {snapshot} is not what was backed up: "
+        f"{listed(problems, NAMED_PROBLEMS, '; ')}; nothing was restored, choose another snapshot."
     )
 
 

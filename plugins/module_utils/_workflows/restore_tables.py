@@ -12,6 +12,7 @@ import dataclasses
 import typing as t
 
 from .._core.errors import ConfigError, DatabaseMissing, TargetNotEmpty
+from .._core.units import quoted
 from .._postgres import layout
 from .._postgres.archive_selection import select_entries, tables_with_partitions
 from .._postgres.connection import connect
@@ -23,7 +24,6 @@ from .restore_into import make_schemas, restore_into
 from .restore_plan import (
     DatabasePlan,
     RestorePlan,
-    listed,
     plan_restore,
     refuse_missing_roles,
     select_databases,
@@ -176,7 +176,7 @@ def _find_tables(
     missing = [name for name, fitting in found.items() if len(fitting) != 1]
     if missing:
         raise ConfigError(
-            f"Database {database.name!r} of the snapshot has no table {listed(missing)}; tables "
+            f"Database {database.name!r} of the snapshot has no table {quoted(missing)}; tables "
             f"are "
             "named as schema.table, without quotes."
         )
@@ -192,7 +192,7 @@ def _renamed(
     unknown = [name for name in rename if name not in names]
     if unknown:
         raise ConfigError(
-            f"rename_tables names {listed(unknown)}, which tables does not; add it there, or leave "
+            f"rename_tables names {quoted(unknown)}, which tables does not; add it there, or leave "
             "it out."
         )
     for old, new in rename.items():
@@ -219,7 +219,7 @@ def _refuse_same_names(renamed: Sequence[RenamedTable], kept: Collection[TableKe
     doubled = [f"{schema}.{name}" for (schema, name), number in names.items() if number > 1]
     if doubled:
         raise ConfigError(
-            f"Two tables would both become {listed(doubled)}; give them different names by "
+            f"Two tables would both become {quoted(doubled)}; give them different names by "
             "rename_tables."
         )
 
@@ -252,7 +252,7 @@ def _room_in(
     there = [f"{schema}.{name}" for schema, name in tables if (schema, name) in relations]
     if there:
         raise TargetNotEmpty(
-            f"Database {database!r} has {listed(there)} already; give new names by rename_tables, "
+            f"Database {database!r} has {quoted(there)} already; give new names by rename_tables, "
             f"or "
             "drop them."
         )
