@@ -15,7 +15,6 @@ import typing as t
 
 from .._core.events import SilentEvents
 from .._core.units import plural
-from .._storage.model import LocalSettings
 from .._storage.registry import open_backend
 from .config import open_config
 from .creation import create_repository
@@ -41,9 +40,6 @@ if t.TYPE_CHECKING:
     from .shared_ids import SharedIds
 
 DATA = "data"
-# A local write ends when the disk says so, and threads would only fight over it; to a bucket two
-# cover the round trips.
-_UPLOADS_TO_S3 = 2
 
 
 class Repository:
@@ -194,7 +190,7 @@ class Repository:
             shared=shared,
             compression=compression,
             pack_size=pack_size,
-            uploads=0 if isinstance(self.settings, LocalSettings) else _UPLOADS_TO_S3,
+            uploads=self.backend.writes_beside,
             on_pack=on_pack,
             guard=guard,
         )

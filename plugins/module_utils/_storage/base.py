@@ -74,6 +74,10 @@ class Backend(abc.ABC):
     returned delete nobody sees it.
     """
 
+    writes_beside: t.ClassVar[int] = 0
+    """How many writes pay off beside the work of a process, each in a thread of its own; with 0 it
+    waits for each, since threads would only fight over the disk."""
+
     def __init__(self, location: str) -> None:
         self.location = location
 
