@@ -2,10 +2,14 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Look into the collection's artefact: what users need is in it, the rest is not, it is small."""
+"""Look into the collection's artefact: what users need is in it, the rest is not, it is small, and
+its pages lead to no page that is missing.
+"""
 
 from __future__ import annotations
 
+import posixpath
+import re
 import sys
 import tarfile
 from pathlib import Path
@@ -16,15 +20,19 @@ FILES = frozenset(
         "CHANGELOG.md",
         "CHANGELOG.rst",
         "CODE_OF_CONDUCT.md",
+        "CONTRIBUTING.md",
         "COPYING",
         "FILES.json",
         "MANIFEST.json",
         "README.md",
+        "TESTING.md",
         "bindep.txt",
         "requirements.txt",
     )
 )
 FOLDERS = frozenset(("LICENSES", "changelogs", "docs", "meta", "playbooks", "plugins", "roles"))
+# A link to another file of the collection, without the place in it.
+LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
 NEEDED = (
     "README.md",
     "requirements.txt",
@@ -39,8 +47,10 @@ def main() -> int:
     (artefact,) = (Path(word) for word in sys.argv[1:])
     with tarfile.open(artefact) as archive:
         names = [member.name for member in archive if not member.isdir()]
+        pages = {name: _read(archive, name) for name in names if name.endswith(".md")}
     complaints = [f"{name} is not for users" for name in names if not _for_users(name)]
     complaints += [f"{name} is missing" for name in NEEDED if name not in names]
+    complaints += _dead_links(pages, names)
     size_bytes = artefact.stat().st_size
     if size_bytes > MOST_BYTES:
         complaints.append(f"{size_bytes} bytes are more than {MOST_BYTES}")
@@ -48,6 +58,22 @@ def main() -> int:
         sys.stdout.write(f"{artefact.name}: {complaint}\n")
     sys.stdout.write(f"{artefact.name}: {len(names)} files, {size_bytes} bytes\n")
     return 1 if complaints else 0
+
+
+def _read(archive: tarfile.TarFile, name: str) -> str:
+    member = archive.extractfile(name)
+    return member.read().decode() if member else ""
+
+
+def _dead_links(pages: dict[str, str], names: list[str]) -> list[str]:
+    folders = {posixpath.dirname(name) for name in names}
+    dead = []
+    for page, text in pages.items():
+        for link in LINK.findall(text):
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(page), link))
+            if target not in names and target not in folders:
+                dead.append(f"{page} leads to {link}, which is missing")
+    return dead
 
 
 def _for_users(name: str) -> bool:
