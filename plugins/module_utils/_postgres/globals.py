@@ -27,7 +27,7 @@ from .sql_text import (
 )
 
 if t.TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator, Sequence
 
 _ENCODING = re.compile(rb"SET client_encoding = '([A-Za-z0-9_]+)';")
 _ROLE = re.compile(
@@ -38,6 +38,8 @@ _MEMBERSHIP = re.compile(
     rb"GRANT (%b) TO (%b)(?P<options> WITH [^\"]*?)?(?P<grantor> GRANTED BY %b)?;"
     % (IDENTIFIER, IDENTIFIER, IDENTIFIER)
 )
+# The order of the options is pg_dumpall's.
+_NO_INHERIT = re.compile(rb"\s+WITH \w+ NOINHERIT\b")
 _TABLESPACE = re.compile(
     rb"(?:(CREATE) TABLESPACE|ALTER TABLESPACE|COMMENT ON TABLESPACE"
     rb"|SECURITY LABEL FOR %b ON TABLESPACE|(?:GRANT|REVOKE)\b[^\"]*? ON TABLESPACE)\s+(%b)"
@@ -59,6 +61,8 @@ class GlobalsPlan:
     """What is to be run of a globals.sql, and what that makes.
 
     ``script`` is for psql. The roles and tablespaces of ``kept_*`` exist and stay as they are.
+    ``widened`` are memberships, as ``member in role``, that lost an ``INHERIT FALSE`` or ``SET
+    FALSE``: the member may do more than in the source.
     """
 
     script: bytes
@@ -66,6 +70,7 @@ class GlobalsPlan:
     kept_roles: tuple[str, ...]
     new_tablespaces: tuple[TablespaceEntry, ...]
     kept_tablespaces: tuple[TablespaceEntry, ...]
+    widened: tuple[str, ...] = ()
 
 
 def read_globals(script: bytes) -> Globals:
@@ -111,17 +116,37 @@ def plan_globals(
         for one in found.tablespaces
         if not no_tablespaces and one.name not in existing_tablespaces
     }
-    kept = [
-        _membership(statement, keep_grantors=keep_grantors, keep_options=keep_options)
-        for statement in _kept_statements(script, text, new_roles, new_tablespaces)
-    ]
+    kept = _kept_statements(script, text, new_roles, new_tablespaces)
     return GlobalsPlan(
-        script=b"".join(kept),
+        script=b"".join(
+            _membership(statement, keep_grantors=keep_grantors, keep_options=keep_options)
+            for statement in kept
+        ),
         new_roles=tuple(role for role in found.roles if role in new_roles),
         kept_roles=tuple(role for role in found.roles if role not in new_roles),
         new_tablespaces=tuple(one for one in found.tablespaces if one.name in new_tablespaces),
         kept_tablespaces=tuple(one for one in found.tablespaces if one.name not in new_tablespaces),
+        widened=() if keep_options else tuple(_widened(kept, text)),
     )
+
+
+def _widened(statements: Sequence[bytes], text: SessionText) -> Iterator[str]:
+    """Yield the memberships that are narrower than servers without their options can say.
+
+    A role that is NOINHERIT inherits nothing there either.
+    """
+    members = {
+        role[2]
+        for sql in map(body, statements)
+        if (role := _ROLE.match(sql)) and _NO_INHERIT.match(sql, role.end())
+    }
+    for sql in map(body, statements):
+        found = _MEMBERSHIP.match(sql)
+        options = (found["options"] or b"") if found else b""
+        if found and (
+            b"SET FALSE" in options or (b"INHERIT FALSE" in options and found[2] not in members)
+        ):
+            yield f"{_name(found[2], text)} in {_name(found[1], text)}"
 
 
 def _kept_statements(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
+from .._core.units import listed
 from .._postgres import layout
 from .._postgres.connection import connect_server
 from .._postgres.globals import plan_globals
@@ -25,6 +26,7 @@ if t.TYPE_CHECKING:
 # Servers before this one wrote down any grantor; from this one on it must have the admin option.
 # This one is also the first to know what a membership inherits and may become.
 _GRANTORS_SINCE = 16
+_SHOWN = 20
 
 
 def find_globals_program(request: RestoreRequest) -> Program:
@@ -51,6 +53,12 @@ def restore_globals(context: RestoreContext, psql: Program, *, source_major: int
     )
     if not plan.new_roles and not plan.new_tablespaces:
         return
+    if plan.widened:
+        context.events.warn(
+            "Servers before 16 do not know INHERIT FALSE and SET FALSE of memberships, so these "
+            f"roles may do more than they could: {listed(plan.widened, _SHOWN)}; give them "
+            "NOINHERIT, or revoke the memberships."
+        )
     for warning in load_globals(psql, context.settings, plan.script, database=database):
         context.events.warn(warning)
     context.events.progress(

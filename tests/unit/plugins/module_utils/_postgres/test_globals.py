@@ -97,8 +97,23 @@ def test_what_older_servers_do_not_know_of_memberships_is_left_out() -> None:
     plan = plan_globals(script, existing_roles=[], existing_tablespaces=[], keep_options=False)
     assert b'\nGRANT "a" TO "b" WITH ADMIN OPTION GRANTED BY "postgres";' in plan.script
     assert b'\nGRANT "b" TO "a" GRANTED BY "postgres";' in plan.script
+    assert plan.widened == ("b in a",)
     whole = plan_globals(script, existing_roles=[], existing_tablespaces=[])
     assert whole.script == script
+    assert whole.widened == ()
+
+
+def test_memberships_that_older_servers_can_narrow_by_the_role_are_not_named() -> None:
+    script = (
+        b'CREATE ROLE "a";\nCREATE ROLE "b";\nCREATE ROLE "c";\n'
+        b'ALTER ROLE "b" WITH NOSUPERUSER NOINHERIT LOGIN;\n'
+        b"ALTER ROLE \"c\" WITH NOSUPERUSER INHERIT PASSWORD ' WITH x NOINHERIT ';\n"
+        b'GRANT "a" TO "b" WITH INHERIT FALSE;\n'
+        b'GRANT "a" TO "c" WITH INHERIT FALSE;\n'
+        b'GRANT "c" TO "b" WITH INHERIT FALSE, SET FALSE;\n'
+    )
+    plan = plan_globals(script, existing_roles=[], existing_tablespaces=[], keep_options=False)
+    assert plan.widened == ("c in a", "b in c")
 
 
 def test_names_are_in_the_scripts_own_encoding() -> None:
