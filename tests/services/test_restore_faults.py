@@ -18,7 +18,7 @@ import signal
 import subprocess
 import tempfile
 import typing as t
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -45,7 +45,6 @@ from tests.fix_restore import (
     wait_for,
     workers_of,
 )
-from tests.fix_sample import Sampler
 from tests.process_tree import below, programs
 from tests.restore_trouble import (
     BEGINS,
@@ -114,12 +113,6 @@ def _store(server: PostgresServer, place: Place) -> None:
     place.create().close()
     options: dict[str, t.Any] = {"segment_threshold": 1 << 20, "pack_size": 1 << 20}
     back_up_server(server, place, databases=["origin"], **options)
-
-
-def _sampled(sampler: Sampler, rows: Sequence[t.Any], row: object, count: int) -> None:
-    """Leave a row out of the short form unless it was drawn."""
-    if row not in sampler(rows, count):
-        pytest.skip("not in the sample")
 
 
 def _signal_pg_restore(number: signal.Signals) -> Callable[[PostgresServer], None]:
@@ -196,11 +189,10 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.sampled("case", CASES, 3)
 def test_trouble_is_named_and_marked(
-    server: PostgresServer, local: Place, scratch: Path, sampler: Sampler, case: Case
+    server: PostgresServer, local: Place, scratch: Path, case: Case
 ) -> None:
-    _sampled(sampler, CASES, case, 3)
     trouble = Trouble(server, case.phase, case.action)
     fails(server, local, case.error, case.words, trouble)
     nothing_left(local, scratch)
@@ -223,11 +215,10 @@ def test_a_cut_connection_is_named_and_marked(
 KILLED_IN = ["definitions", "half of the rows", "indexes"]
 
 
-@pytest.mark.parametrize("phase", KILLED_IN)
+@pytest.mark.sampled("phase", KILLED_IN, 1)
 def test_a_killed_coordinator_leaves_no_process_and_no_lock(
-    server: PostgresServer, local: Place, scratch: Path, sampler: Sampler, phase: str
+    server: PostgresServer, local: Place, scratch: Path, phase: str
 ) -> None:
-    _sampled(sampler, KILLED_IN, phase, 1)
     reached, told = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
@@ -312,15 +303,13 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda row: f"{row[0]}-{row[1][:24]}")
+@pytest.mark.sampled("refusal", REFUSALS, 2, ids=lambda row: f"{row[0]}-{row[1][:24]}")
 def test_the_servers_refusal_is_named_and_marked(
     server: PostgresServer,
     local: Place,
     scratch: Path,
-    sampler: Sampler,
     refusal: tuple[str, str, str],
 ) -> None:
-    _sampled(sampler, REFUSALS, refusal, 2)
     event, sql, words = refusal
     events = HookedEvents(event, lambda: server.execute(sql, database="shop"))
     fails(server, local, RestoreFailed, words, events)
@@ -395,15 +384,13 @@ def _spoilt(place: Place, *, flip: bool) -> Iterator[Callable[[], None]]:
 SPOILT = [(flip, phase) for flip in (False, True) for phase in ("early", "half of the rows")]
 
 
-@pytest.mark.parametrize("spoilt", SPOILT)
+@pytest.mark.sampled("spoilt", SPOILT, 1, ids=lambda row: f"{row[0]}-{row[1]}")
 def test_packs_that_spoil_meanwhile_are_named_and_marked(
     server: PostgresServer,
     local: Place,
     scratch: Path,
-    sampler: Sampler,
     spoilt: tuple[bool, str],
 ) -> None:
-    _sampled(sampler, SPOILT, spoilt, 1)
     flip, phase = spoilt
     with _spoilt(local, flip=flip) as spoil:
         if phase == "early":
@@ -440,22 +427,20 @@ S3_FAULTS = [
     Fault(kind="short_body"),
     Fault(kind="stall"),
 ]
+UNREACHABLE = [(fault, phase) for fault in S3_FAULTS for phase in ("early", "late")]
 
 
-@pytest.mark.parametrize("fault", S3_FAULTS, ids=lambda fault: f"{fault.kind}-{fault.status}")
-@pytest.mark.parametrize("phase", ["early", "late"])
+@pytest.mark.sampled(
+    "unreachable", UNREACHABLE, 2, ids=lambda row: f"{row[0].kind}-{row[0].status}-{row[1]}"
+)
 def test_an_unreachable_repository_is_named_and_marked(
     server: PostgresServer,
     remote: Place,
     scratch: Path,
     s3_proxy: HttpProxy,
-    sampler: Sampler,
-    *,
-    fault: Fault,
-    phase: str,
+    unreachable: tuple[Fault, str],
 ) -> None:
-    rows = [(one.kind, one.status, when) for one in S3_FAULTS for when in ("early", "late")]
-    _sampled(sampler, rows, (fault.kind, fault.status, phase), 2)
+    fault, phase = unreachable
     settings = remote.settings
     assert isinstance(settings, S3Settings)
     through = dataclasses.replace(settings, endpoint=s3_proxy.endpoint, read_timeout_s=1.0, tries=2)
