@@ -21,11 +21,15 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
     PostgresError,
     ProgramError,
     RestoreFailed,
+    StorageUnavailable,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._core.redaction import Secret
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.archive import (
     ArchiveToc,
     read_toc,
+)
+from ansible_collections.granary.postgres.plugins.module_utils._postgres.archive_rows import (
+    read_archive_rows,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.connection import connect
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.dump_programs import (
@@ -53,6 +57,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._postgres.model i
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.programs import (
     find_program,
 )
+from ansible_collections.granary.postgres.plugins.module_utils._postgres.quoting import SessionText
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.session import (
     execute,
     fetch,
@@ -294,6 +299,42 @@ def test_entries_can_be_chosen_and_left_out(
     assert server.execute(tables, database=name) == [("a",), ("a b",)]
     assert server.execute('SELECT count(*) FROM "a b"', database=name) == [(2,)]
     assert server.execute("SELECT count(*) FROM a", database=name) == [(0,)]
+
+
+@pytest.mark.parametrize("pair", [PAIRS[1]], indirect=True)
+def test_rows_of_one_table_come_out_of_an_archive_or_the_first_cause_does(
+    latin1: Source, pair: tuple[int, int, tuple[int, int]], postgres: PostgresFactory
+) -> None:
+    loader = loader_of(postgres(pair[0]), "unused", latin1)
+    data = latin1.dump(without=())
+    toc = read_toc(io.BytesIO(data).read)
+    ids = [entry.dump_id for entry in toc.of("TABLE DATA") if entry.tag == "a b"]
+    found: list[tuple[tuple[str, ...], bytes]] = []
+
+    def read(blocks: t.Iterable[bytes]) -> None:
+        read_archive_rows(
+            loader,
+            blocks,
+            ids,
+            SessionText("LATIN1"),
+            lambda columns, rows: found.append((columns, b"".join(rows))),
+        )
+
+    def cut() -> Iterator[bytes]:
+        yield data[: toc.end]
+        raise StorageUnavailable("The bucket does not answer.")
+
+    def refuse(columns: tuple[str, ...], rows: Iterator[bytes]) -> None:
+        raise RestoreFailed(f"No room for {columns}.")
+
+    read([data])
+    assert found == [(("id", "r"), b"1\t1\n2\t2\n")]
+    with pytest.raises(StorageUnavailable, match="does not answer"):
+        read(cut())
+    with pytest.raises(RestoreFailed, match=r"Reading rows out of data\.dump failed: pg_restore"):
+        read([data[: toc.end]])
+    with pytest.raises(RestoreFailed, match="No room for"):
+        read_archive_rows(loader, [data], ids, SessionText("LATIN1"), refuse)
 
 
 def ids_of(toc: ArchiveToc, table: str) -> set[int]:

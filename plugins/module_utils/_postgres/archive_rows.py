@@ -11,8 +11,8 @@ one by one, which is enough for the small tables that archives hold.
 from __future__ import annotations
 
 import re
-import threading
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 from .._core.errors import ProgramError, RestoreFailed
 from .._core.process import PIPE, Child, program_path
@@ -51,24 +51,29 @@ def read_archive_rows(
 
     Raises ``RestoreFailed``, and whatever ``blocks`` and ``take`` raise.
     """
-    failures: list[BaseException] = []
-    with entry_list(ids) as listing, _writer(loader, listing) as child:
-        feeder = threading.Thread(target=_feed, args=(child, blocks, failures), daemon=True)
-        feeder.start()
-        try:
-            _take_tables(child.stdout, text, take)
-        finally:
-            if failures:
-                child.stop()
-        feeder.join()
-        if failures:
-            raise failures[0]
+    with (
+        ThreadPoolExecutor(1) as pool,
+        entry_list(ids) as listing,
+        _writer(loader, listing) as child,
+    ):
+        fed = pool.submit(_feed, child, blocks)
+        _take_tables(child.stdout, text, take)
+        fed.result()
         try:
             child.wait()
         except ProgramError as exc:
             raise RestoreFailed(
                 f"Reading rows out of data.dump failed: {program_words(child.stderr_lines) or exc}."
             ) from exc
+
+
+def _feed(child: Child, blocks: Iterable[bytes]) -> None:
+    try:
+        feed(child, blocks)
+    except BaseException:
+        # So that whoever waits for its rows comes to their end, and here for the cause.
+        child.stop()
+        raise
 
 
 def _writer(loader: Loader, listing: t.IO[bytes]) -> Child:
@@ -83,14 +88,6 @@ def _writer(loader: Loader, listing: t.IO[bytes]) -> Child:
     return Child(argv, env=env, stdin=PIPE, files=[listing])
 
 
-def _feed(child: Child, blocks: Iterable[bytes], failures: list[BaseException]) -> None:
-    try:
-        feed(child, blocks)
-    except Exception as exc:
-        failures.append(exc)
-        child.stop()
-
-
 def _take_tables(
     lines: Iterable[bytes],
     text: SessionText,
@@ -102,7 +99,9 @@ def _take_tables(
             statement = line
             # A name may hold line breaks, and what looks like the end.
             while not (statement.endswith(_END) and (whole := _COPY.fullmatch(statement))):
-                statement += next(source)
+                if (more := next(source, None)) is None:
+                    return  # the program has ended; how, it will say
+                statement += more
             columns = tuple(
                 text.decode(found[1].replace(b'""', b'"'))
                 for found in _NAME.finditer(whole[1] or b"")

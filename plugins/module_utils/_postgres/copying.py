@@ -126,6 +126,8 @@ def copy_in(
     Raises ``RestoreFailed`` for what the server says, or what ``connection.translate`` finds more
     exact.
     """
+    import psycopg2
+
     text = session_text(conn)
     named = b" (%b)" % text.column_list(columns) if columns else b""
     sql = b"COPY %b%b FROM STDIN" % (text.qualified(*table), named)
@@ -134,7 +136,7 @@ def copy_in(
     with translated(doing, otherwise=RestoreFailed), conn.cursor() as cursor:
         try:
             cursor.copy_expert(sql, t.cast("t.IO[bytes]", source))
-        except Exception:
+        except psycopg2.Error:
             if source.failure is not None:
                 raise source.failure from None
             raise

@@ -110,15 +110,22 @@ class RepositoryLock:
             lock = self._acquire_file()
             self._keeper = start_keeper(self._repository, lock, self._state, self._timing)
             self._owner = os.getpid()
-        except BaseException as exc:
-            remove_lock_files(self._repository, self._state)
-            self._leave_hangup()
-            if not (self._optional and isinstance(exc, AccessDenied | StorageFull)):
+        except (AccessDenied, StorageFull) as exc:
+            self._give_up()
+            if not self._optional:
                 raise
             self._repository.events.warn(
                 f"Reading {self._repository.location} without a lock, since none can be written "
                 f"({exc.message}); do not prune it meanwhile."
             )
+        except BaseException:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        """Leave nothing behind of a lock that could not be had."""
+        remove_lock_files(self._repository, self._state)
+        self._leave_hangup()
 
     def _acquire_file(self) -> Lock:
         deadline = time.monotonic() + self._wait_seconds
