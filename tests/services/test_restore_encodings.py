@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Restores where names are in encodings that are not UTF-8, or in none."""
+"""Restores where names are in encodings that are not UTF-8, or in none, and where text sorts
+otherwise.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
     TargetNotEmpty,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._core.events import RecordedEvents
-from tests.fix_backup import back_up_server
+from tests.fix_backup import back_up_server, read_manifest, tables_of
 from tests.fix_postgres import DatabaseFactory, PostgresFactory
 from tests.fix_repository import Place
 from tests.fix_restore import restore_server
@@ -144,3 +146,50 @@ def test_a_new_name_that_the_encoding_lacks_is_refused(
             into=target,
         )
     assert stored.server.execute("SELECT 1 FROM pg_class WHERE oid >= 16384", database=target) == []
+
+
+# Capital letters come before all small ones in C, and beside their own elsewhere.
+SORTED = """
+CREATE TABLE words (word text, part int) PARTITION BY LIST (part);
+CREATE TABLE words_1 PARTITION OF words FOR VALUES IN (1) PARTITION BY RANGE (word);
+CREATE TABLE words_low PARTITION OF words_1 FOR VALUES FROM (MINVALUE) TO ('a');
+CREATE TABLE words_high PARTITION OF words_1 FOR VALUES FROM ('a') TO (MAXVALUE);
+CREATE TABLE words_2 PARTITION OF words FOR VALUES IN (2);
+INSERT INTO words SELECT unnest(ARRAY['B', 'Z', 'a', 'b', 'z', '1']), 1;
+INSERT INTO words VALUES ('B', 2);
+CREATE TABLE numbers (number int) PARTITION BY RANGE (number);
+CREATE TABLE numbers_low PARTITION OF numbers FOR VALUES FROM (MINVALUE) TO (9);
+INSERT INTO numbers VALUES (1), (2);
+"""
+LEAVES = "SELECT tableoid::regclass::text, count(*) FROM words GROUP BY 1 ORDER BY 1"
+
+
+@pytest.mark.parametrize(
+    "clauses",
+    [
+        "ENCODING 'UTF8' LOCALE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'",
+        "ENCODING 'UTF8' LOCALE 'C'",
+    ],
+)
+def test_small_partitions_are_loaded_where_their_text_belongs(
+    postgres: PostgresFactory, fresh_database: DatabaseFactory, local_place: Place, clauses: str
+) -> None:
+    server = postgres(15)
+    source = fresh_database(server, "TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")
+    target = fresh_database(server, f"TEMPLATE template0 {clauses}")
+    server.execute(SORTED, database=source)
+    low = {"words_high": 3, "words_low": 3, "words_2": 1}
+    assert dict(server.execute(LEAVES, database=source)) == low
+    local_place.create().close()
+    back_up_server(server, local_place, databases=[source])
+    tables = tables_of(read_manifest(local_place), source)
+    taken_over = {name for name, one in tables.items() if one["taken_over"]}
+    assert taken_over == {"public.words_low", "public.words_high"}
+
+    result = restore_server(server, local_place, databases=(source,), rename={source: target})
+    assert result.verified
+    moved = {"words_high": 5, "words_low": 1, "words_2": 1} if "icu" in clauses else low
+    assert dict(server.execute(LEAVES, database=target)) == moved
+    query = 'SELECT word, part FROM words ORDER BY word COLLATE "C", part'
+    rows = server.execute(query, database=source)
+    assert server.execute(query, database=target) == rows

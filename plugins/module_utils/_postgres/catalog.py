@@ -66,8 +66,8 @@ def list_tables(conn: Connection) -> list[Table]:
     rows = fetch(conn, queries.TABLES, "Could not list the tables")
     names = {row[0]: (row[1], row[2]) for row in rows}
     parents = {
-        child: (parent, _STRATEGIES[strategy])
-        for child, parent, strategy in fetch(conn, queries.PARTITION_PARENTS)
+        child: (parent, _STRATEGIES[strategy], sorts_text)
+        for child, parent, strategy, sorts_text in fetch(conn, queries.PARTITION_PARENTS)
     }
     return [
         _table(
@@ -114,16 +114,21 @@ def _table(
 
 
 def _root(
-    oid: int, parents: dict[int, tuple[int, str]], names: dict[int, tuple[str, str]]
+    oid: int, parents: dict[int, tuple[int, str, bool]], names: dict[int, tuple[str, str]]
 ) -> PartitionRoot | None:
     strategies: list[str] = []
+    sorts_text = False
     while oid in parents:
-        oid, strategy = parents[oid]
+        oid, strategy, sorts_here = parents[oid]
         strategies.append(strategy)
+        sorts_text = sorts_text or sorts_here
     if not strategies or oid not in names:
         return None
     return PartitionRoot(
-        schema=names[oid][0], name=names[oid][1], strategies=tuple(reversed(strategies))
+        schema=names[oid][0],
+        name=names[oid][1],
+        strategies=tuple(reversed(strategies)),
+        sorts_text=sorts_text,
     )
 
 
@@ -159,17 +164,17 @@ def has_rows_in_dump(table: Table, *, in_recovery: bool) -> bool:
 def why_not_taken_over(table: Table, *, threshold_bytes: int, in_recovery: bool) -> str | None:
     """Return why pg_dump, not we, must copy the rows of ``table``; ``None`` if we take them over.
 
-    With a threshold of 0 size is no reason; nor is it for a leaf below a hash root, whose rows may
-    belong to another leaf where they are restored: pg_dump would load them into this one.
+    With a threshold of 0 size is no reason; nor is it for a leaf whose rows may belong to another
+    leaf where they are restored: pg_dump would load them into this one.
     """
-    hashed = table.root is not None and "hash" in table.root.strategies
+    moves = table.root is not None and table.root.moves_rows
     reasons = {
         "not an ordinary table": table.kind != "r",
         "not of the heap access method": table.access_method != "heap",
         "unlogged, and the server is a standby": in_recovery and table.persistence == "u",
         "member of an extension": table.extension is not None,
         "no column that can be inserted": not table.columns,
-        "not larger than the threshold": 0 < threshold_bytes >= table.size_bytes and not hashed,
+        "not larger than the threshold": 0 < threshold_bytes >= table.size_bytes and not moves,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 

@@ -95,12 +95,23 @@ class PartitionRoot:
     """The topmost partitioned table above a leaf.
 
     ``strategies`` are those of every level from the root down to the leaf's parent: ``hash``,
-    ``list`` or ``range``.
+    ``list`` or ``range``. ``sorts_text`` says that one of the levels is a range of a type that a
+    collation sorts.
     """
 
     schema: str
     name: str
     strategies: tuple[str, ...]
+    sorts_text: bool = False
+
+    @property
+    def moves_rows(self) -> bool:
+        """Whether a row may belong to another leaf in another database.
+
+        Hashes of enums and texts differ, and what lies between two texts depends on the locale.
+        Lists are compared by equality, and other types sort alike everywhere.
+        """
+        return "hash" in self.strategies or self.sorts_text
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

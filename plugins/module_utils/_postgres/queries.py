@@ -49,8 +49,10 @@ SELECT a.attrelid, a.attname, a.attgenerated = ''
    AND c.relkind IN ('r', 'p', 'm', 'f') AND {_USER_RELATIONS}
  ORDER BY a.attrelid, a.attnum"""
 
+# A key of a type that has no collation has 0 for it.
 PARTITION_PARENTS = """
-SELECT i.inhrelid, i.inhparent, p.partstrat
+SELECT i.inhrelid, i.inhparent, p.partstrat,
+       p.partstrat = 'r' AND EXISTS (SELECT FROM unnest(p.partcollation::oid[]) c WHERE c <> 0)
   FROM pg_inherits i
   JOIN pg_partitioned_table p ON p.partrelid = i.inhparent"""
 

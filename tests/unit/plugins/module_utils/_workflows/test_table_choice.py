@@ -16,6 +16,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._postgres.archive
     TocEntry,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.model import (
+    PartitionRoot,
     Table,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._workflows.table_choice import (
@@ -100,6 +101,22 @@ def test_large_tables_are_taken_over_the_largest_first() -> None:
 def test_what_has_no_rows_of_its_own_is_nobodys() -> None:
     chosen = choose(table("p", kind="p"), table("m", kind="m"), table("f", kind="f"))
     assert (chosen.taken_over, chosen.dumped, chosen.excluded) == ((), (), ())
+
+
+@pytest.mark.parametrize(
+    ("strategies", "sorts_text", "moves"),
+    [
+        (("list", "hash"), False, True),
+        (("range", "list"), True, True),
+        (("range", "list"), False, False),
+    ],
+)
+def test_small_leaves_are_taken_over_where_their_rows_may_move(
+    strategies: tuple[str, ...], *, sorts_text: bool, moves: bool
+) -> None:
+    root = PartitionRoot(schema="public", name="root", strategies=strategies, sorts_text=sorts_text)
+    chosen = choose(table("leaf", root=root, is_leaf=True))
+    assert names(chosen.taken_over if moves else chosen.dumped) == ["leaf"]
 
 
 def test_excluded_tables_are_left_out_by_name_or_by_their_partitioned_table() -> None:
