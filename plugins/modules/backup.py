@@ -156,7 +156,7 @@ snapshot:
       type: str
       sample: 0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0
     time:
-      description: When it was made (RFC 3339, UTC).
+      description: When it was made (RFC 3339, UTC); V(null) in check mode.
       type: str
       sample: "2026-11-22T03:00:00.123456789Z"
     host:
