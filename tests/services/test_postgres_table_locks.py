@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ansible_collections.granary.postgres.plugins.module_utils._core.errors import (
+    PostgresError,
     RightsMissing,
     ServerUnreachable,
     TableLocksRefused,
@@ -22,7 +23,10 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.catalog import (
     list_table_files,
 )
-from ansible_collections.granary.postgres.plugins.module_utils._postgres.connection import connect
+from ansible_collections.granary.postgres.plugins.module_utils._postgres.connection import (
+    PROGRAM_SUFFIX,
+    connect,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.copying import count_rows
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.lock_capacity import (
     check_lock_capacity,
@@ -30,6 +34,9 @@ from ansible_collections.granary.postgres.plugins.module_utils._postgres.lock_ca
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.lock_queue import LockQueue
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.model import (
     ConnectionSettings,
+)
+from ansible_collections.granary.postgres.plugins.module_utils._postgres.relation_wait import (
+    end_programs,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.server import read_server
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.session import (
@@ -233,6 +240,22 @@ def test_the_longest_wait_behind_us_is_known(database: Database) -> None:
             assert queue.longest_wait_seconds() < 20
             assert others.longest_wait_seconds() == 0
             held.connection.close()
+
+
+@pytest.mark.pg_majors(13, 18)
+def test_no_lock_of_a_killed_program_outlives_the_attempt(database: Database) -> None:
+    database.execute("CREATE TABLE t (i int)")
+    with (
+        locked(database, application_name="run 7") as held,
+        session(database, f"run 7{PROGRAM_SUFFIX}") as dump,
+        session(database, f"run 8{PROGRAM_SUFFIX}") as other,
+    ):
+        for program in (dump, other):
+            execute(program, "BEGIN; LOCK TABLE public.t IN ACCESS SHARE MODE")
+        end_programs(held.connection, "run 7")
+        with pytest.raises(PostgresError, match="terminat"):
+            execute(dump, "SELECT 1")
+        execute(other, "SELECT 1")
 
 
 def test_a_table_that_may_not_be_read_is_a_question_of_rights(database: Database) -> None:

@@ -176,6 +176,9 @@ SELECT l.pid, l.relation, coalesce(n.nspname || '.' || c.relname, l.locktype)
   LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE NOT l.granted AND a.application_name = %(application_name)s"""
 
+PROGRAMS = """
+SELECT pid FROM pg_stat_activity WHERE application_name = %(application_name)s"""
+
 # Sessions that wait behind one of ours, and since when; waitstart came with version 14.
 WAITERS = """
 SELECT l.pid, %(waited)s

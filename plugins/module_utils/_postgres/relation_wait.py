@@ -11,6 +11,7 @@ victim of a deadlock. So nothing here waits inside a transaction that holds a lo
 from __future__ import annotations
 
 import dataclasses
+import time
 import typing as t
 
 from .._core.errors import PostgresError, TableLocksRefused
@@ -23,9 +24,11 @@ if t.TYPE_CHECKING:
 
     from .connection import Connection
     from .model import TableFile
+    from .session import Row
 
 LOCK_NOT_AVAILABLE = "55P03"
 _SHOWN_SESSIONS = 5
+_END_SECONDS, _LOOK_SECONDS = 5.0, 0.01
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,14 +101,34 @@ def end_waiting_programs(conn: Connection, application_name: str) -> Obstacle | 
     A program that waits holds other locks already. Its session must be ended, not just the program:
     a session that waits for a lock does not notice that its client is gone.
     """
-    # Inside a transaction the statistics views show what they showed first.
-    execute(conn, "SELECT pg_stat_clear_snapshot()")
-    literal = session_text(conn).literal(f"{application_name}{PROGRAM_SUFFIX}")
-    rows = fetch(
-        conn,
-        queries.WAITING_PROGRAMS.encode() % {b"application_name": literal},
-        "Could not look at the locks of client programs",
-    )
+    rows = _programs(conn, application_name, queries.WAITING_PROGRAMS)
     for pid, dummy_oid, dummy_name in rows:
         execute(conn, f"SELECT pg_catalog.pg_terminate_backend({pid})")
     return next((Obstacle(oid or 0, f"relation {name}") for dummy_pid, oid, name in rows), None)
+
+
+def end_programs(conn: Connection, application_name: str) -> None:
+    """End the sessions of our client programs, which were killed, and see them gone.
+
+    For a run that is given up while they may still be taking locks: what ``conn`` locks keeps them
+    and an application from waiting for each other, so it must be let go of after them.
+    """
+    deadline = time.monotonic() + _END_SECONDS
+    while rows := _programs(conn, application_name, queries.PROGRAMS):
+        if time.monotonic() > deadline:
+            return
+        for (pid,) in rows:
+            execute(conn, f"SELECT pg_catalog.pg_terminate_backend({pid})")
+        # Older servers than 14 cannot be asked to wait for it.
+        execute(conn, f"SELECT pg_catalog.pg_sleep({_LOOK_SECONDS})")
+
+
+def _programs(conn: Connection, application_name: str, query: str) -> list[Row]:
+    # Inside a transaction the statistics views show what they showed first.
+    execute(conn, "SELECT pg_stat_clear_snapshot()")
+    literal = session_text(conn).literal(f"{application_name}{PROGRAM_SUFFIX}")
+    return fetch(
+        conn,
+        query.encode() % {b"application_name": literal},
+        "Could not look at the sessions of client programs",
+    )

@@ -29,7 +29,7 @@ from .._postgres.dump_programs import (
     schema_dump,
 )
 from .._postgres.layout import WHOLE_TABLE_FILE_BYTES
-from .._postgres.relation_wait import Obstacle, end_waiting_programs
+from .._postgres.relation_wait import Obstacle, end_programs, end_waiting_programs
 from .._postgres.rights import hidden_mappings
 from .._postgres.segments import TID_RANGE_SCAN_SINCE, plan_segments
 from .._postgres.table_locks import lock_indexes
@@ -133,6 +133,7 @@ class DatabaseDump:
         up again.
         """
         with contextlib.ExitStack() as stack:
+            stack.push(self._end_programs)
             # Before the programs, so that they find nothing locked that a query needs later.
             lock_indexes(self._locked.connection, self._choice.counted)
             self._start_programs(stack)
@@ -174,6 +175,12 @@ class DatabaseDump:
         )
         self._programs[SCHEMA] = stack.enter_context(schema_dump(target))
         self._programs[DATA] = stack.enter_context(data_dump(target, self._choice.without_rows))
+
+    def _end_programs(self, kind: type[BaseException] | None, *dummy: object) -> None:
+        """See that nothing of programs that were killed goes on in the server."""
+        if kind is not None:
+            with contextlib.suppress(GranaryError):  # what ended the run says more
+                end_programs(self._locked.connection, self._run_name)
 
     def _await_ready(self) -> None:
         tables = tuple(self._choice.taken_over)
