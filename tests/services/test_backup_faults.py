@@ -41,6 +41,7 @@ from tests.process_tree import below, our_processes, programs
 from tests.testbed.postgres import PostgresServer
 
 _PATIENCE = 60.0
+_SMALL_PACK = 256 << 10
 BIG = """
 CREATE TABLE big AS SELECT i AS id, md5(i::text) || md5((i + 1)::text) || md5((i + 2)::text) AS a
   FROM generate_series(1, 400000) i;
@@ -161,16 +162,17 @@ def test_a_killed_coordinator_leaves_no_process_and_what_it_stored_is_used_again
     server: PostgresServer, local_place: Place
 ) -> None:
     local_place.create().close()
-    first = back_up_server(server, local_place, databases=["shop"], host="whole", pack_size=1 << 20)
+    first = back_up_server(
+        server, local_place, databases=["shop"], host="whole", pack_size=_SMALL_PACK
+    )
     whole = first.stats.stored_bytes
     place = Place(where=Path(f"{local_place.where}-2"), cache_dir=local_place.cache_dir)
     place.create().close()
     child = os.fork()
     if child == 0:
-        back_up_server(server, place, databases=["shop"], pack_size=1 << 20)
+        back_up_server(server, place, databases=["shop"], pack_size=_SMALL_PACK)
         os._exit(0)
-    packs = first.stats.stored_bytes >> 20
-    _wait(lambda: _packs(place) >= packs // 2)
+    _wait(lambda: _packs(place) * _SMALL_PACK >= whole // 2)
     workers = list(below(child))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
