@@ -15,6 +15,7 @@ import contextlib
 import errno
 import os
 import stat
+import time
 import typing as t
 
 from .._core.errors import (
@@ -24,8 +25,17 @@ from .._core.errors import (
     StorageError,
     StorageFull,
 )
-from .base import TEMPORARY_MARK, Backend, check_name, check_prefix, check_range, is_name
-from .model import Buffer, Entry
+from .base import (
+    TEMPORARY_MARK,
+    Backend,
+    check_name,
+    check_prefix,
+    check_range,
+    check_unfinished,
+    finished_name,
+    is_name,
+)
+from .model import Buffer, Entry, Unfinished
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,11 +181,15 @@ class LocalBackend(Backend):
         """Walk the folders; links to folders and files are followed."""
         check_prefix(prefix)
         self._check_root()
-        yield from self._walk(prefix)
+        for name, status in self._walk(prefix):
+            if is_name(name):  # unfinished writes are none
+                yield Entry(name=name, size=status.st_size)
 
     def delete(self, name: str) -> None:
         """Unlink and sync the folder, so that deletions keep their order over a power cut."""
-        path = self._path(name)
+        self._unlink(self._path(name))
+
+    def _unlink(self, path: str) -> None:
         with _translated(f"delete {path}"):
             try:
                 os.unlink(path)
@@ -196,6 +210,29 @@ class LocalBackend(Backend):
         with self._temporary(path, b"\0") as temporary:
             return max(0.0, os.stat(temporary).st_mtime - written)
 
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Walk the folders; ages come from mtimes, as in ``age_seconds``."""
+        self._check_root()
+        now: float | None = None
+        for name, status in self._walk(""):
+            if finished_name(name) is not None:
+                if now is None:
+                    now = self._now()
+                age = max(0.0, now - status.st_mtime)
+                yield Unfinished(name=name, size=status.st_size, age_seconds=age)
+
+    def _now(self) -> float:
+        try:
+            with self._temporary(f"{self._root}/clock", b"") as temporary:
+                return os.stat(temporary).st_mtime
+        except StorageFull:
+            return time.time()
+
+    def discard_unfinished(self, name: str) -> None:
+        """Unlink and sync the folder."""
+        check_unfinished(name)
+        self._unlink(f"{self._root}/{name}")
+
     def close(self) -> None:
         """Do nothing: nothing is kept open."""
 
@@ -213,7 +250,8 @@ class LocalBackend(Backend):
                     "check the path, and that its disk is mounted."
                 ) from exc
 
-    def _walk(self, prefix: str) -> Iterator[Entry]:
+    def _walk(self, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield the files below a folder, unfinished ones too."""
         folder = f"{self._root}/{prefix}"
         with _translated(f"list {folder}"):
             try:
@@ -225,7 +263,7 @@ class LocalBackend(Backend):
                 return
         for item in items:
             name = prefix + item.name
-            if not is_name(name):
+            if not is_name(name) and finished_name(name) is None:
                 continue
             with _translated(f"list {item.path}"):
                 try:
@@ -235,7 +273,7 @@ class LocalBackend(Backend):
             if stat.S_ISDIR(status.st_mode):
                 yield from self._walk(f"{name}/")
             elif stat.S_ISREG(status.st_mode):
-                yield Entry(name=name, size=status.st_size)
+                yield name, status
 
     def _group_may_read(self) -> bool:
         try:
