@@ -1,0 +1,185 @@
+# Copyright (c) 2026 Granary contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Crash states: in every state in which a crash can leave a repository, stock restic finds nothing
+wrong, every acknowledged snapshot is whole, and the next runs succeed unattended.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+
+from tests.faults import runs
+from tests.faults.crash_states import Recorder, State, crash_states, read_objects
+from tests.faults.interposed import interpose
+from tests.faults.oracle import Oracle, restic_complaints
+from tests.faults.site import Child, Site, in_child
+from tests.fix_faults import SiteFactory
+from tests.fix_sample import Sampler
+from tests.testbed.restic import VERSIONS
+
+Act = Callable[[Site], None]
+SMALL_PACKS = 4 * 1024  # about one blob each: every upload is a state of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What is there before, what then runs (all of it at once), and what must hold in each state.
+
+    `least` is the number of distinct states that it has at least, `short` the number that the short
+    form looks at.
+    """
+
+    name: str
+    history: Act
+    acts: tuple[Act, ...]
+    judge: Callable[[Site, Oracle], list[str]]
+    least: int
+    short: int = 5
+    version: int = 2
+    uploads: int = 0
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _nothing(site: Site) -> None:
+    """No history: not even the repository is there."""
+    site.folder.mkdir(parents=True)
+
+
+def _three_backups(site: Site) -> None:
+    runs.create(site, "creation")
+    for number in range(3):
+        runs.back_up(site, f"before-{number}", host=f"db{number % 2}")
+
+
+def _back_up(site: Site) -> None:
+    runs.back_up(site, "backup")
+
+
+def _back_up_beside(site: Site) -> None:
+    runs.back_up(site, "backup beside", host="db7")
+
+
+def _create(site: Site) -> None:
+    runs.create(site, "creation")
+
+
+def _healthy(site: Site, oracle: Oracle) -> list[str]:
+    """restic is content, nothing promised is lost, and backup and prune go on unattended."""
+    found = [*restic_complaints(site, *VERSIONS), *oracle.complaints(site)]
+    if found:
+        return found
+    return _goes_on(site)
+
+
+def _goes_on(site: Site) -> list[str]:
+    before = site.journal.count("acknowledged")
+    in_child(lambda: runs.back_up(site, "the next backup"))
+    if site.journal.count("acknowledged") != before + 1:
+        return [f"the next backup did not succeed: {site.journal.lines()[-1]}"]
+    return [*restic_complaints(site, VERSIONS[-1]), *Oracle.of(site).complaints(site)]
+
+
+def _completed(site: Site, oracle: Oracle) -> list[str]:
+    """A second creation completes the first, and what it made can be used."""
+    before = site.journal.count("done")
+    in_child(lambda: runs.create(site, "second creation"))
+    if site.journal.count("done") != before + 1:
+        return [f"the second creation did not succeed: {site.journal.lines()[-1]}"]
+    return _healthy(site, oracle)
+
+
+SCENARIOS = [
+    Scenario(
+        name="creation",
+        history=_nothing,
+        acts=(_create, _create),
+        judge=_completed,
+        least=5,
+    ),
+    Scenario(
+        name="backup",
+        history=_three_backups,
+        acts=(_back_up,),
+        judge=_healthy,
+        least=15,
+        uploads=2,
+    ),
+    Scenario(
+        name="two backups at once",
+        history=_three_backups,
+        acts=(_back_up, _back_up_beside),
+        judge=_healthy,
+        least=30,
+        uploads=2,
+        version=1,
+    ),
+]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+def test_no_crash_loses_anything(
+    scenario: Scenario,
+    sites: SiteFactory,
+    sampler: Sampler,
+    seed: int,
+    record_property: Callable[[str, object], None],
+) -> None:
+    states = _states_of(scenario, sites, random.Random(seed))
+    distinct = len({state.digest for state, dummy in states})
+    record_property("distinct crash states", distinct)
+    assert distinct >= scenario.least
+    wrong = {}
+    for number, (state, journal) in enumerate(sampler(states, scenario.short)):
+        complaints = _judge(scenario, sites(f"{number}"), state, journal)
+        if complaints:
+            wrong[str(state)] = complaints
+    assert wrong == {}
+
+
+def _states_of(
+    scenario: Scenario, sites: SiteFactory, chance: random.Random
+) -> list[tuple[State, bytes]]:
+    """Run it once, recorded; the states, each with what the journal promised by then."""
+    site = sites(
+        "origin", uploads=scenario.uploads, version=scenario.version, pack_size=SMALL_PACKS
+    )
+    assert in_child(lambda: scenario.history(site)) == 0
+    start = read_objects(site.folder)
+    begin = len(site.journal.lines())
+
+    def recorded(act: Act) -> None:
+        interpose(Recorder(site.journal))
+        act(site)
+
+    children = [Child(partial(recorded, act)) for act in scenario.acts]
+    assert [child.wait() for child in children] == [0] * len(children)
+    assert site.journal.count("failed") == 0, site.journal.lines()[-1]
+    lines = site.journal.lines()
+    raw = site.journal.path.read_bytes().splitlines(keepends=True)
+    found = crash_states(start, lines[begin:], chance=chance)
+    return [(state, _promises(raw[: begin + state.lines])) for state in found]
+
+
+def _promises(raw: list[bytes]) -> bytes:
+    """The lines of a journal without those of the storage's operations."""
+    return b"".join(line for line in raw if not line.startswith((b'["begin"', b'["end"')))
+
+
+def _judge(scenario: Scenario, site: Site, state: State, journal: bytes) -> list[str]:
+    site.journal.path.write_bytes(journal)
+    site.folder.mkdir(parents=True)
+    state.lay_out(site.folder)
+    try:
+        return scenario.judge(site, Oracle.of(site))
+    finally:
+        shutil.rmtree(site.folder.parent)
