@@ -63,7 +63,7 @@ class Index:
 
     def has(self, kind: BlobKind, blob_id: bytes) -> bool:
         """Tell whether the blob is stored."""
-        return next(self._numbers(kind, blob_id), None) is not None
+        return next(self.numbers(kind, blob_id), None) is not None
 
     def find(self, kind: BlobKind, blob_id: bytes) -> Location | None:
         """Return a place where the blob can be read, or None if it is not stored."""
@@ -71,7 +71,7 @@ class Index:
 
     def locations(self, kind: BlobKind, blob_id: bytes) -> Iterator[Location]:
         """Yield all places where the blob can be read."""
-        for number in self._numbers(kind, blob_id):
+        for number in self.numbers(kind, blob_id):
             record = _RECORD.unpack_from(self._memory, self._records + number * _RECORD.size)
             dummy, offset, length, plain_length, word = record
             at = self._pack_ids + ID_BYTES * (word & _PACK_MASK)
@@ -98,16 +98,12 @@ class Index:
             if at >= 0 and rest == 0 and memory[at + kind_at] >> _KIND_BIT == kind:
                 marks[number] = 1
                 continue
-            found = next(self._numbers(kind, blob_id), None)
+            found = next(self.numbers(kind, blob_id), None)
             if found is None:
                 unknown.append(blob_id)
             else:
                 marks[found] = 1
         return unknown
-
-    def first_record(self, kind: BlobKind, blob_id: bytes) -> int | None:
-        """Return the number of the first record of a blob, None if it is not stored."""
-        return next(self._numbers(kind, blob_id), None)
 
     def records(self) -> Iterator[Record]:
         """Yield all records in the order of their numbers: by id, those of one blob together."""
@@ -128,8 +124,8 @@ class Index:
         """Return the ids of all packs; a record names one by its place in this list."""
         return split_ids(self._memory[self._pack_ids : self._pack_ids + ID_BYTES * self._packs])
 
-    def _numbers(self, kind: BlobKind, blob_id: bytes) -> Iterator[int]:
-        """Yield the numbers of the records of a blob."""
+    def numbers(self, kind: BlobKind, blob_id: bytes) -> Iterator[int]:
+        """Yield the numbers of the records of a blob, from 0, below ``len``."""
         memory, records, size = self._memory, self._records, _RECORD.size
         low, end = _BOUNDS.unpack_from(memory, 4 * (blob_id[0] << 8 | blob_id[1]))
         high = end

@@ -128,16 +128,15 @@ def _not_seen(
     index: Index, trees: Iterable[bytes], marks: bytearray, unknown: set[bytes]
 ) -> list[bytes]:
     """Return the trees that were not seen yet, in the order of their places."""
-    found: list[tuple[bytes, int, bytes]] = []
+    found: list[tuple[int, int, bytes]] = []
     for tree in trees:
-        location = index.find(BlobKind.TREE, tree)
-        if location is None:
+        number = next(index.numbers(BlobKind.TREE, tree), None)
+        if number is None:
             unknown.add(tree)
-            continue
-        number = index.first_record(BlobKind.TREE, tree)
-        if number is not None and not marks[number]:
+        elif not marks[number]:
             marks[number] = 1
-            found.append((location.pack, location.offset, tree))
+            dummy, dummy, pack, offset, dummy, dummy = index.record(number)
+            found.append((pack, offset, tree))
     return [place[-1] for place in sorted(found)]
 
 
