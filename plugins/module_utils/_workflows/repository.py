@@ -13,6 +13,7 @@ from .._repository.model import MAX_VERSION
 from .._repository.repository import Repository
 from .._repository.selection import select_snapshots
 from .._repository.snapshot import list_snapshots
+from .._repository.stale_locks import describe_locks
 from .._storage.registry import open_backend
 from .requests import RepositoryDescription, RepositoryResult
 
@@ -77,7 +78,7 @@ def describe_repository(
     events: Events,
 ) -> RepositoryDescription:
     """Return the snapshots of ``host`` that carry all of ``tags``, newest first, at most ``limit``,
-    and the sizes of all.
+    the locks, and the sizes of all.
 
     Reads without a lock: nothing that it says depends on what may be removed meanwhile.
     Raises ``ConfigError`` for a negative ``limit``.
@@ -98,6 +99,7 @@ def describe_repository(
         return RepositoryDescription(
             repository=_result(repository, changed=False),
             snapshots=tuple(_shown(one.to_return()) for one in selected[:limit]),
+            locks=tuple(dict(lock) for lock in describe_locks(repository)),
             stats=stats,
         )
 

@@ -201,10 +201,11 @@ class RepositoryResult:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RepositoryDescription:
-    """A repository with its snapshots, newest first, and sizes."""
+    """A repository with its snapshots, newest first, its locks, oldest first, and sizes."""
 
     repository: RepositoryResult
     snapshots: tuple[Mapping[str, Plain], ...]
+    locks: tuple[Mapping[str, Plain], ...]
     stats: Mapping[str, Plain]
 
     def to_return(self) -> dict[str, Plain]:
@@ -212,5 +213,6 @@ class RepositoryDescription:
         return {
             "repository": self.repository.to_return(),
             "snapshots": [dict(snapshot) for snapshot in self.snapshots],
+            "locks": [dict(lock) for lock in self.locks],
             "stats": dict(self.stats),
         }
