@@ -34,10 +34,18 @@ _BUCKETS = 256
 _FIRST_BUCKET_BYTES = 1 << 14
 _RECORDS_AT_ONCE = 4096
 
-Record: t.TypeAlias = tuple[bytes, int, int, int, int, int]
-"""A place of a blob: its id, its kind as a number, the pack's place in ``Index.packs``, offset,
-sealed length, and plain length or ``NOT_COMPRESSED``.
-"""
+
+class Record(t.NamedTuple):
+    """A place of a blob. ``pack`` is the pack's place in ``Index.packs``; ``plain_length`` may be
+    ``NOT_COMPRESSED``.
+    """
+
+    id: bytes
+    kind: int
+    pack: int
+    offset: int
+    length: int
+    plain_length: int
 
 
 class Index:
@@ -111,14 +119,15 @@ class Index:
         for start in range(self._records, end, _RECORD.size * _RECORDS_AT_ONCE):
             part = self._memory[start : min(end, start + _RECORD.size * _RECORDS_AT_ONCE)]
             for blob_id, offset, length, plain_length, word in _RECORD.iter_unpack(part):
-                kind = word >> _KIND_SHIFT
-                yield blob_id, kind, word & _PACK_MASK, offset, length, plain_length
+                kind, pack = word >> _KIND_SHIFT, word & _PACK_MASK
+                yield Record(blob_id, kind, pack, offset, length, plain_length)
 
     def record(self, number: int) -> Record:
         """Return one record."""
         found = _RECORD.unpack_from(self._memory, self._records + number * _RECORD.size)
         blob_id, offset, length, plain_length, word = found
-        return blob_id, word >> _KIND_SHIFT, word & _PACK_MASK, offset, length, plain_length
+        kind, pack = word >> _KIND_SHIFT, word & _PACK_MASK
+        return Record(blob_id, kind, pack, offset, length, plain_length)
 
     def packs(self) -> list[bytes]:
         """Return the ids of all packs; a record names one by its place in this list."""

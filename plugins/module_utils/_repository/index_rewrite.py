@@ -83,6 +83,7 @@ def rewrite_index(
     except StorageFull:
         delete_objects(repository, lock, map(_name, writer.written), batch_size=1)
         raise
+    repository.events.progress("index_files_written", files=len(written))
     old += unreadable
     _delete(repository, lock, old)
     return IndexRewrite(written=written, deleted=tuple(old))

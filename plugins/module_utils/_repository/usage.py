@@ -135,8 +135,8 @@ def _not_seen(
             unknown.add(tree)
         elif not marks[number]:
             marks[number] = 1
-            dummy, dummy, pack, offset, dummy, dummy = index.record(number)
-            found.append((pack, offset, tree))
+            record = index.record(number)
+            found.append((record.pack, record.offset, tree))
     return [place[-1] for place in sorted(found)]
 
 
