@@ -37,7 +37,7 @@ def sites(cheap_keys: None) -> Iterator[SiteFactory]:
     scratch = folders.make_scratch()
 
     def give(name: str, **more: t.Any) -> Site:
-        return Site.at(scratch / name / "repository", scratch / name, **more)
+        return Site.at(scratch / name / "disk" / "repository", scratch / name, **more)
 
     yield give
     folders.remove(scratch)

@@ -33,16 +33,17 @@ _OVERLAP_SECONDS = 0.004  # so that uploads beside each other are seen to be
 
 
 class Recorder(Listener):
-    """Journals every change."""
+    """Journals every change, and if wanted every read."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, *, reads: bool = False) -> None:
         self._journal = journal
+        self._reads = reads
         self._numbers = itertools.count()
         self._begun: dict[int, str] = {}
 
     def before(self, backend: Backend, operation: Operation) -> None:
         """Journal the begin."""
-        if operation.verb == "read":
+        if operation.verb == "read" and not self._reads:
             return
         serial = f"{os.getpid()}-{next(self._numbers)}"
         self._begun[id(operation)] = serial
@@ -59,8 +60,8 @@ class Recorder(Listener):
 
     def after(self, backend: Backend, operation: Operation) -> None:
         """Journal the end."""
-        if operation.verb != "read":
-            serial = self._begun.pop(id(operation))
+        serial = self._begun.pop(id(operation), None)
+        if serial is not None:
             self._journal.append("end", serial=serial)
 
 

@@ -41,9 +41,9 @@ from ansible_collections.granary.postgres.plugins.module_utils._workflows.snapsh
 from ansible_collections.granary.postgres.plugins.module_utils._workflows.stop_signals import (
     StopSignals,
 )
-from tests.faults.made_files import files_of_run, pieces
+from tests.faults.made_files import files_of_run, pieces, run_of_files
 from tests.faults.site import Site
-from tests.fix_repository import PASSWORD
+from tests.fix_repository import PASSWORD, read_files
 
 
 def create(site: Site, run: str) -> None:
@@ -66,6 +66,30 @@ def back_up(site: Site, run: str, *, host: str = "db1") -> None:
         ):
             snapshot = _Backup(site, repository, lock, signals).run(run, host)
         told.fields["snapshot"] = snapshot.id.hex()
+
+
+def restore(site: Site, run: str) -> None:
+    """Read every snapshot whole and compare it; what was read wrongly without an error fails the
+    process.
+    """
+    with (
+        site.told(run),
+        site.open() as repository,
+        repository.lock_for_reading(wait_seconds=site.lock_wait),
+    ):
+        for snapshot in list_snapshots(repository):
+            found = read_files(repository, snapshot)
+            assert not run_of_files(found) or found == files_of_run(run_of_files(found))
+
+
+def rival(site: Site, run: str) -> None:
+    """Somebody else who needs the repository for himself."""
+    with (
+        site.told(run),
+        site.open() as repository,
+        repository.lock(exclusive=True, wait_seconds=site.lock_wait),
+    ):
+        pass
 
 
 class _Backup:

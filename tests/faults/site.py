@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 import traceback
 import typing as t
 from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ from tests.fix_repository import PASSWORD, Place
 from tests.testbed.s3 import Bucket
 
 NEW_PASSWORD = "battery staple"
-STOPPED = "T"
+_PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,10 +133,31 @@ class Child:
             self._status = os.waitstatus_to_exitcode(status)
         return True
 
+    def group_ended(self) -> bool:
+        """Whether nothing of its group runs any more."""
+        return not any(_group_of(stat) == self.pid for stat in Path("/proc").glob("[0-9]*/stat"))
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the whole group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
+
+
+def _group_of(stat: Path) -> int:
+    """The process group of a process; 0 if it has ended."""
+    try:
+        state, dummy, group = stat.read_text("utf-8", "replace").rpartition(")")[2].split()[:3]
+    except (OSError, ValueError):
+        return 0
+    return 0 if state in "ZX" else int(group)
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Wait for a condition of other processes."""
+    deadline = time.monotonic() + _PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(0.01)
 
 
 def in_child(action: Callable[[], object]) -> int:

@@ -182,4 +182,4 @@ def _judge(scenario: Scenario, site: Site, state: State, journal: bytes) -> list
     try:
         return scenario.judge(site, Oracle.of(site))
     finally:
-        shutil.rmtree(site.folder.parent)
+        shutil.rmtree(site.folder.parents[1])

@@ -1,0 +1,77 @@
+# Copyright (c) 2026 Granary contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the tests of faults let run: each with what is there before it, and how it is run again."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.faults import runs
+from tests.faults.placement import OF_CHANGES, OF_READS, Kind
+from tests.faults.site import Site
+from tests.testbed.restic import VERSIONS
+
+Act = Callable[[Site, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A kind of run.
+
+    `again` is what must succeed unattended after whatever happened to it, `rival` what somebody
+    else tries while it stands still. `made_before` and `made_after` say whether there is a
+    repository to judge before `again` and after it.
+    """
+
+    name: str
+    history: Callable[[Site], None]
+    act: Act
+    again: Act
+    rival: Act = runs.rival
+    kinds: tuple[Kind, ...] = OF_CHANGES
+    reads: bool = False
+    made_before: bool = True
+    made_after: bool = True
+
+    def __str__(self) -> str:
+        return self.name
+
+    def checked_by(self, cell: str) -> str:
+        """Which release of stock restic judges a cell: each about half of them."""
+        return VERSIONS[zlib.crc32(cell.encode()) % len(VERSIONS)]
+
+
+def no_history(site: Site) -> None:
+    """Not even the repository is there."""
+    site.folder.mkdir(parents=True, exist_ok=True)
+
+
+def three_backups(site: Site) -> None:
+    """A repository with a snapshot of one host and two of another."""
+    runs.create(site, "creation")
+    for number in range(3):
+        runs.back_up(site, f"before-{number}", host=f"db{number % 2}")
+
+
+WORKS = [
+    Work(
+        name="create",
+        history=no_history,
+        act=runs.create,
+        again=runs.create,
+        made_before=False,
+    ),
+    Work(name="back up", history=three_backups, act=runs.back_up, again=runs.back_up),
+    Work(
+        name="restore",
+        history=three_backups,
+        act=runs.restore,
+        again=runs.restore,
+        kinds=OF_READS,
+        reads=True,
+    ),
+]
