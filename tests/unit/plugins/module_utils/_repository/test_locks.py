@@ -247,13 +247,10 @@ class TestAcquire:
         repository.backend.delete(CONFIG)
         with pytest.raises(RepositoryMissing, match="no repository"):
             repository.lock().acquire()
-        other = new_config(2)
-        repository.backend.write(CONFIG, encode_config(new_master_key(), other))
-        with pytest.raises(RepositoryMissing, match="another one made in its place"):
-            repository.lock().acquire()
-        repository.backend.write(CONFIG, encode_config(repository.key, other))
-        with pytest.raises(RepositoryMissing, match="another one made in its place"):
-            repository.lock().acquire()
+        for key in (new_master_key(), repository.key):
+            repository.backend.write(CONFIG, encode_config(key, new_config(2)))
+            with pytest.raises(RepositoryMissing, match="another one made in its place"):
+                repository.lock().acquire()
         assert list_locks(repository) == []
         repository.backend.write(CONFIG, config)
         with repository.lock():
