@@ -109,11 +109,11 @@ def load_index(
 
 
 def _unreadable(backend: Backend, files: list[DamagedFile]) -> RepositoryDamaged:
-    said = "; ".join(file.reason for file in files[:3])
+    said = "; ".join(file.reason.rstrip(".") for file in files[:3])
     more = f" and {len(files) - 3} more" if len(files) > 3 else ""  # noqa: PLR2004 - as above
     return RepositoryDamaged(
         f"{plural(len(files), 'index file')} in {backend.location} cannot be read ({said}{more}); "
-        "make the index anew with `restic repair index`, then try again.",
+        "make the index anew with repository_check and repair: true, then try again.",
         file=files[0].name,
     )
 

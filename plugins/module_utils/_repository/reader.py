@@ -164,8 +164,7 @@ class BlobReader:
             return self._backend.read(pack_name(location.pack), location.offset, location.length)
         except (ObjectMissing, ObjectTooShort) as exc:
             raise RepositoryDamaged(
-                f"{self._name(blob_id, location)} cannot be read: {exc.message.rstrip('.')}; look "
-                "at the repository with `restic check`.",
+                f"{self._name(blob_id, location)} cannot be read: {exc.message}",
                 blob=blob_id.hex(),
                 pack=location.pack.hex(),
             ) from exc
@@ -187,7 +186,6 @@ class BlobReader:
     def _unknown(self, kind: BlobKind, blob_id: bytes) -> RepositoryDamaged:
         return RepositoryDamaged(
             f"The {kind.name.lower()} blob {blob_id.hex()} is in no index of "
-            f"{self._backend.location}, so what uses it cannot be read; look at the repository "
-            "with `restic check`.",
+            f"{self._backend.location}, so what uses it cannot be read.",
             blob=blob_id.hex(),
         )

@@ -152,8 +152,7 @@ def decode_snapshot(snapshot_id: bytes, data: bytes) -> Snapshot:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise RepositoryDamaged(
-            f"The snapshot {snapshot_id.hex()} is not readable ({exc}); run `restic check` on the "
-            "repository.",
+            f"The snapshot {snapshot_id.hex()} is not readable ({exc}).",
             snapshot=snapshot_id.hex(),
         ) from exc
 
@@ -238,7 +237,7 @@ def list_snapshots(repository: Repository) -> list[Snapshot]:
             elif result is not None:
                 damaged.append(result)
     for error in damaged:
-        repository.events.warn(error.message)
+        repository.events.warn(error.sentence)
     return sorted(found, key=age_order)
 
 
