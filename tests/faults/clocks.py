@@ -33,8 +33,8 @@ class ShiftedClock:
             return float(_OFFSETS.unpack_from(self._memory, 0)[0])
 
         def shifted(number: int) -> float:
-            offsets = _OFFSETS.unpack_from(self._memory, 0)
-            by = {time.CLOCK_REALTIME: offsets[0], time.CLOCK_BOOTTIME: offsets[1]}
+            by_wall, by_boot = map(float, _OFFSETS.unpack_from(self._memory, 0))
+            by = {time.CLOCK_REALTIME: by_wall, time.CLOCK_BOOTTIME: by_boot}
             return clock(number) + by.get(number, 0.0)
 
         for name, replaced in (

@@ -55,7 +55,7 @@ class Recorder(Listener):
             name=operation.name,
             exclusive=operation.exclusive,
         )
-        if operation.folder == "data":
+        if operation.folder != "locks" and operation.verb != "read":
             time.sleep(_OVERLAP_SECONDS)
 
     def after(self, backend: Backend, operation: Operation) -> None:

@@ -13,13 +13,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import typing as t
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from unittest import mock
 
+from ansible_collections.granary.postgres.plugins.module_utils._repository import deletion
 from ansible_collections.granary.postgres.plugins.module_utils._repository import (
     repository as repository_module,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._storage.base import Backend
+from ansible_collections.granary.postgres.plugins.module_utils._storage.model import S3Settings
 from ansible_collections.granary.postgres.plugins.module_utils._storage.registry import open_backend
 
 if t.TYPE_CHECKING:
@@ -119,6 +121,14 @@ class InterposedBackend(Backend):
         """As the real one."""
         self._real.discard_unfinished(name)
 
+    def strangers(self) -> Iterator[str]:
+        """As the real one."""
+        return self._real.strangers()
+
+    def remove_folders(self, names: Iterable[str]) -> None:
+        """As the real one."""
+        self._real.remove_folders(names)
+
     def close(self) -> None:
         """As the real one."""
         self._real.close()
@@ -133,3 +143,9 @@ def interpose(*listeners: Listener) -> None:
         return InterposedBackend(open_backend(settings, events), listeners)
 
     mock.patch.object(repository_module, "open_backend", opened).start()
+
+
+def many_at_once() -> None:
+    """Let this process upload to and delete from a folder as many at once as it would a bucket."""
+    for module in (repository_module, deletion):
+        mock.patch.object(module, "LocalSettings", S3Settings).start()

@@ -41,8 +41,8 @@ class Oracle:
 
     def __init__(self, lines: Iterable[Line]) -> None:
         self.outcomes: dict[str, Outcome] = {}
-        self.forgotten: set[str] = set()
-        self._run_of: dict[str, str] = {}
+        self._forgotten: set[str] = set()
+        self._snapshots: dict[str, str] = {}
         for line in lines:
             self._take(line)
 
@@ -57,18 +57,18 @@ class Oracle:
             self.outcomes[run] = "unknown"
         elif line.word == "acknowledged":
             self.outcomes[run] = "acknowledged"
-            self._run_of[line["snapshot"]] = run
+            self._snapshots[run] = line["snapshot"]
         elif line.word in {"failed", "refused"} and run in self.outcomes:
             self.outcomes[run] = "failed"
         elif line.word == "forgetting":
-            self.forgotten |= {self._run_of.get(one, one) for one in line["snapshots"]}
+            self._forgotten |= set(line["snapshots"])
 
     def promised(self) -> set[str]:
         """The runs whose snapshots must be there."""
         return {
             run
             for run, outcome in self.outcomes.items()
-            if outcome == "acknowledged" and run not in self.forgotten
+            if outcome == "acknowledged" and self._snapshots[run] not in self._forgotten
         }
 
     def complaints(self, site: Site) -> list[str]:

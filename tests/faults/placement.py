@@ -30,6 +30,9 @@ from ansible_collections.granary.postgres.plugins.module_utils._repository impor
     locks,
     stale_locks,
 )
+from ansible_collections.granary.postgres.plugins.module_utils._repository.lock_state import (
+    LockTiming,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._workflows import snapshot_writer
 from tests.faults.clocks import ShiftedClock
 from tests.faults.interposed import Listener, Operation, Verb
@@ -248,7 +251,7 @@ def shorten_patience() -> None:
     """Let this process, and those it forks, wait a little where the engine waits minutes for a
     storage that does not answer, and look at the clocks often; the lock's life stays what it is.
     """
-    timing = locks.LockTiming(tick=0.2, retry=0.5, settle=0.05)
+    timing = LockTiming(tick=0.2, retry=0.5, settle=0.05)
     mock.patch.object(locks, "LockTiming", return_value=timing).start()
     for module in (snapshot_writer, deletion):
         mock.patch.object(module, "_SETTLE_SECONDS", 1.0).start()

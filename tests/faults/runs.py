@@ -12,8 +12,12 @@ from __future__ import annotations
 
 import time
 
+from ansible_collections.granary.postgres.plugins.module_utils._core.errors import StorageError
 from ansible_collections.granary.postgres.plugins.module_utils._core.events import RecordedEvents
 from ansible_collections.granary.postgres.plugins.module_utils._core.redaction import Secret
+from ansible_collections.granary.postgres.plugins.module_utils._repository.deletion import (
+    delete_objects,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._repository.index_file import (
     IndexWriter,
 )
@@ -21,11 +25,15 @@ from ansible_collections.granary.postgres.plugins.module_utils._repository.locks
     RepositoryLock,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._repository.model import BlobKind
+from ansible_collections.granary.postgres.plugins.module_utils._repository.prune import (
+    prune as prune_repository,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._repository.repository import (
     Repository,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._repository.saver import BlobSaver
 from ansible_collections.granary.postgres.plugins.module_utils._repository.snapshot import (
+    SNAPSHOTS,
     Snapshot,
     list_snapshots,
     unused_time,
@@ -80,6 +88,51 @@ def restore(site: Site, run: str) -> None:
         for snapshot in list_snapshots(repository):
             found = read_files(repository, snapshot)
             assert not run_of_files(found) or found == files_of_run(run_of_files(found))
+
+
+def forget(site: Site, run: str) -> None:
+    """Remove all snapshots but the newest of each host."""
+    with (
+        site.told(run) as told,
+        site.open() as repository,
+        repository.lock(exclusive=True, wait_seconds=site.lock_wait) as lock,
+    ):
+        told.fields["forgotten"] = _forget(site, repository, lock)
+
+
+def prune(site: Site, run: str) -> None:
+    """Remove what no snapshot uses."""
+    with (
+        site.told(run) as told,
+        site.open() as repository,
+        repository.lock(exclusive=True, wait_seconds=site.lock_wait) as lock,
+    ):
+        done = prune_repository(repository, lock, max_unused_percent=0, pack_size=site.pack_size)
+        told.fields.update(done.to_return())
+
+
+def forget_and_prune(site: Site, run: str) -> None:
+    """Both under one lock, as a retention policy does."""
+    with (
+        site.told(run) as told,
+        site.open() as repository,
+        repository.lock(exclusive=True, wait_seconds=site.lock_wait) as lock,
+    ):
+        told.fields["forgotten"] = _forget(site, repository, lock)
+        done = prune_repository(repository, lock, max_unused_percent=0, pack_size=site.pack_size)
+        told.fields.update(done.to_return())
+
+
+def _forget(site: Site, repository: Repository, lock: RepositoryLock) -> int:
+    newest = {snapshot.hostname: snapshot.id for snapshot in list_snapshots(repository)}
+    old = [one for one in list_snapshots(repository) if one.id not in newest.values()]
+    # A snapshot that stock restic tagged has another id than was acknowledged.
+    known_as = [one.original or one.id for one in old]
+    site.journal.append("forgetting", snapshots=[one.hex() for one in known_as])
+    done = delete_objects(repository, lock, [f"{SNAPSHOTS}/{one.id.hex()}" for one in old])
+    if done.undeleted:
+        raise StorageError(f"{len(done.undeleted)} snapshots are still there.")
+    return done.deleted
 
 
 def rival(site: Site, run: str) -> None:

@@ -18,14 +18,20 @@ import pytest
 
 from tests.faults import runs
 from tests.faults.crash_states import Recorder, State, crash_states, read_objects
-from tests.faults.interposed import interpose
+from tests.faults.interposed import interpose, many_at_once
 from tests.faults.oracle import Oracle, restic_complaints
 from tests.faults.site import Child, Site, in_child
+from tests.faults.works import (
+    Act,
+    backups_and_forgotten,
+    backups_and_leftovers,
+    no_history,
+    three_backups,
+)
 from tests.fix_faults import SiteFactory
 from tests.fix_sample import Sampler
 from tests.testbed.restic import VERSIONS
 
-Act = Callable[[Site], None]
 SMALL_PACKS = 4 * 1024  # about one blob each: every upload is a state of its own
 
 
@@ -33,94 +39,91 @@ SMALL_PACKS = 4 * 1024  # about one blob each: every upload is a state of its ow
 class Scenario:
     """What is there before, what then runs (all of it at once), and what must hold in each state.
 
-    `least` is the number of distinct states that it has at least, `short` the number that the short
-    form looks at.
+    `least` is the number of distinct states that it has at least; the long form looks at up to
+    `most` of them, the short form at `short`.
     """
 
     name: str
-    history: Act
+    history: Callable[[Site], None]
     acts: tuple[Act, ...]
     judge: Callable[[Site, Oracle], list[str]]
     least: int
-    short: int = 5
+    most: int = 150
+    short: int = 4
     version: int = 2
-    uploads: int = 0
 
     def __str__(self) -> str:
         return self.name
 
 
-def _nothing(site: Site) -> None:
-    """No history: not even the repository is there."""
-    site.folder.mkdir(parents=True)
-
-
-def _three_backups(site: Site) -> None:
-    runs.create(site, "creation")
-    for number in range(3):
-        runs.back_up(site, f"before-{number}", host=f"db{number % 2}")
-
-
-def _back_up(site: Site) -> None:
-    runs.back_up(site, "backup")
-
-
-def _back_up_beside(site: Site) -> None:
-    runs.back_up(site, "backup beside", host="db7")
-
-
-def _create(site: Site) -> None:
-    runs.create(site, "creation")
+def _back_up_beside(site: Site, run: str) -> None:
+    runs.back_up(site, f"{run} beside", host="db7")
 
 
 def _healthy(site: Site, oracle: Oracle) -> list[str]:
     """restic is content, nothing promised is lost, and backup and prune go on unattended."""
     found = [*restic_complaints(site, *VERSIONS), *oracle.complaints(site)]
-    if found:
-        return found
-    return _goes_on(site)
+    for act in (runs.back_up, runs.prune):
+        found = found or _succeeds(site, act)
+    return found or [*restic_complaints(site, VERSIONS[-1]), *Oracle.of(site).complaints(site)]
 
 
-def _goes_on(site: Site) -> list[str]:
-    before = site.journal.count("acknowledged")
-    in_child(lambda: runs.back_up(site, "the next backup"))
-    if site.journal.count("acknowledged") != before + 1:
-        return [f"the next backup did not succeed: {site.journal.lines()[-1]}"]
-    return [*restic_complaints(site, VERSIONS[-1]), *Oracle.of(site).complaints(site)]
+def _succeeds(site: Site, act: Act) -> list[str]:
+    run = f"the next {act.__name__}"
+    in_child(partial(act, site, run))
+    last = site.journal.lines()[-1]
+    succeeded = last.word in {"acknowledged", "done"} and last.fields.get("run") == run
+    return [] if succeeded else [f"{run} did not succeed: {last}"]
 
 
 def _completed(site: Site, oracle: Oracle) -> list[str]:
     """A second creation completes the first, and what it made can be used."""
-    before = site.journal.count("done")
-    in_child(lambda: runs.create(site, "second creation"))
-    if site.journal.count("done") != before + 1:
-        return [f"the second creation did not succeed: {site.journal.lines()[-1]}"]
-    return _healthy(site, oracle)
+    return _succeeds(site, runs.create) or _healthy(site, oracle)
 
 
 SCENARIOS = [
     Scenario(
         name="creation",
-        history=_nothing,
-        acts=(_create, _create),
+        history=no_history,
+        acts=(runs.create, runs.create, runs.create),
         judge=_completed,
         least=5,
     ),
     Scenario(
         name="backup",
-        history=_three_backups,
-        acts=(_back_up,),
+        history=three_backups,
+        acts=(runs.back_up,),
         judge=_healthy,
         least=15,
-        uploads=2,
     ),
     Scenario(
-        name="two backups at once",
-        history=_three_backups,
-        acts=(_back_up, _back_up_beside),
+        name="two backups at once, version 1",
+        history=three_backups,
+        acts=(runs.back_up, _back_up_beside),
         judge=_healthy,
-        least=30,
-        uploads=2,
+        least=140,
+        version=1,
+    ),
+    Scenario(
+        name="forget",
+        history=backups_and_leftovers,
+        acts=(runs.forget,),
+        judge=_healthy,
+        least=10,
+    ),
+    Scenario(
+        name="prune",
+        history=backups_and_forgotten,
+        acts=(runs.prune,),
+        judge=_healthy,
+        least=140,
+    ),
+    Scenario(
+        name="forget and prune, version 1",
+        history=backups_and_leftovers,
+        acts=(runs.forget_and_prune,),
+        judge=_healthy,
+        least=140,
         version=1,
     ),
 ]
@@ -134,7 +137,9 @@ def test_no_crash_loses_anything(
     seed: int,
     record_property: Callable[[str, object], None],
 ) -> None:
-    states = _states_of(scenario, sites, random.Random(seed))
+    chance = random.Random(seed)
+    states = _states_of(scenario, sites, chance)
+    states = chance.sample(states, min(scenario.most, len(states)))
     distinct = len({state.digest for state, dummy in states})
     record_property("distinct crash states", distinct)
     assert distinct >= scenario.least
@@ -150,16 +155,15 @@ def _states_of(
     scenario: Scenario, sites: SiteFactory, chance: random.Random
 ) -> list[tuple[State, bytes]]:
     """Run it once, recorded; the states, each with what the journal promised by then."""
-    site = sites(
-        "origin", uploads=scenario.uploads, version=scenario.version, pack_size=SMALL_PACKS
-    )
+    site = sites("origin", uploads=2, version=scenario.version, pack_size=SMALL_PACKS)
     assert in_child(lambda: scenario.history(site)) == 0
     start = read_objects(site.folder)
     begin = len(site.journal.lines())
 
     def recorded(act: Act) -> None:
+        many_at_once()
         interpose(Recorder(site.journal))
-        act(site)
+        act(site, "run")
 
     children = [Child(partial(recorded, act)) for act in scenario.acts]
     assert [child.wait() for child in children] == [0] * len(children)

@@ -9,10 +9,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from tests.faults import runs
-from tests.faults.placement import OF_CHANGES, OF_READS, Kind
-from tests.faults.site import Site
+from tests.faults.clocks import ShiftedClock
+from tests.faults.interposed import interpose
+from tests.faults.journal import Journal
+from tests.faults.placement import OF_CHANGES, OF_READS, Kind, Point, Strike
+from tests.faults.site import Site, in_child
 from tests.testbed.restic import VERSIONS
 
 Act = Callable[[Site, str], None]
@@ -57,6 +61,34 @@ def three_backups(site: Site) -> None:
         runs.back_up(site, f"before-{number}", host=f"db{number % 2}")
 
 
+def backups_and_leftovers(site: Site) -> None:
+    """Six snapshots of two hosts, and packs that a killed backup left."""
+    runs.create(site, "creation")
+    for number in range(6):
+        runs.back_up(site, f"before-{number}", host=f"db{number % 2}")
+    in_child(partial(_killed_before_its_index, site))
+    runs.rival(site, "sweeper")  # takes the dead one's lock away
+
+
+def _killed_before_its_index(site: Site) -> None:
+    interpose(
+        Strike(
+            Point("write", "index", 1),
+            "crash before",
+            journal=Journal(site.journal.path.with_name("leftovers")),
+            clock=ShiftedClock(),
+            disk=site.folder,
+        )
+    )
+    runs.back_up(site, "killed", host="db3")
+
+
+def backups_and_forgotten(site: Site) -> None:
+    """The same, and the older snapshots are forgotten, not yet pruned."""
+    backups_and_leftovers(site)
+    runs.forget(site, "forget before")
+
+
 WORKS = [
     Work(
         name="create",
@@ -73,5 +105,20 @@ WORKS = [
         again=runs.restore,
         kinds=OF_READS,
         reads=True,
+    ),
+    Work(name="forget", history=backups_and_leftovers, act=runs.forget, again=runs.forget),
+    Work(
+        name="prune",
+        history=backups_and_forgotten,
+        act=runs.prune,
+        again=runs.prune,
+    ),
+    Work(
+        name="back up while somebody prunes",
+        history=backups_and_forgotten,
+        act=runs.back_up,
+        again=runs.forget_and_prune,
+        rival=runs.prune,
+        kinds=("stop", "sleep", "late", "doubled"),
     ),
 ]
