@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: repository_info
 short_description: Show what is in a repository of PostgreSQL backups
 description:
-  - Lists the snapshots of a repository in the restic format, whoever made them, who holds locks, and sizes.
+  - Lists the snapshots of a repository in the restic format, whoever made them, who holds locks, what the last check found, and sizes.
   - Takes no lock, and removes none.
 version_added: 0.1.0
 extends_documentation_fragment:
@@ -37,7 +37,7 @@ options:
     type: int
   query:
     description:
-      - A JMESPath expression over RV(repository), RV(snapshots), RV(locks) and RV(stats).
+      - A JMESPath expression over RV(repository), RV(snapshots), RV(locks), RV(last_check), RV(last_data_check) and RV(stats).
       - What it selects is returned as RV(result), in place of them.
     type: str
 requirements:
@@ -75,6 +75,14 @@ EXAMPLES = r"""
         path: /var/backups/postgres
     password: "{{ backup_password }}"
     query: locks[].[host, pid, owner, age_seconds]
+
+- name: Was all well when it was checked last
+  granary.postgres.repository_info:
+    backend:
+      local:
+        path: /var/backups/postgres
+    password: "{{ backup_password }}"
+    query: last_check.summary
 """
 
 RETURN = r"""
@@ -176,6 +184,63 @@ locks:
       description: Why the owner is V(gone), or V(null).
       type: str
       sample: its process is gone
+last_check:
+  description: The result of the last M(granary.postgres.repository_check), V(null) where there was none.
+  returned: without O(query)
+  type: dict
+  contains: &result_of_check
+    ok:
+      description: Whether nothing was damaged, or nothing was any more after a repair.
+      type: bool
+      sample: true
+    summary:
+      description: The result in a sentence.
+      type: str
+      sample: "The repository in /var/backups/postgres is whole: 14 snapshots, 211 packs, of which 211 were read to the last byte."
+    advice:
+      description: What to do, in this order.
+      type: list
+      elements: str
+      sample: []
+    time:
+      description: When the check began (RFC 3339, UTC).
+      type: str
+      sample: "2026-11-22T04:00:00.123456789Z"
+    read_data:
+      description: How much of the packs was read; V(none), V(all) or the part.
+      type: str
+      sample: all
+    packs:
+      description: How many packs there were.
+      type: int
+      sample: 211
+    packs_read:
+      description: How many of them were read.
+      type: int
+      sample: 211
+    damage:
+      description: The damaged files of the repository, each with what is wrong with it, at most 100; of a repair, those that it found.
+      type: list
+      elements: str
+      sample: []
+    damage_count:
+      description: How many these are.
+      type: int
+      sample: 0
+    damaged_snapshots:
+      description: The snapshots that cannot be restored whole, each with what it has lost, at most 100.
+      type: list
+      elements: str
+      sample: []
+    damaged_snapshots_count:
+      description: How many these are.
+      type: int
+      sample: 0
+last_data_check:
+  description: The same of the last one that read data, in full or in part.
+  returned: without O(query)
+  type: dict
+  contains: *result_of_check
 stats:
   description: Numbers of the repository as a whole.
   returned: without O(query)

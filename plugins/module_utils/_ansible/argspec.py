@@ -124,6 +124,17 @@ def repository_info() -> ArgumentSpec:
     )
 
 
+def repository_check() -> ArgumentSpec:
+    """How much of the data to read, and whether to repair."""
+    return ArgumentSpec(
+        options={
+            "read_data": {"type": "bool", "default": False},
+            "read_data_subset": {"type": "str"},
+            "repair": {"type": "bool", "default": False},
+        },
+    )
+
+
 def repository_key() -> ArgumentSpec:
     """Which key is to be there or to go."""
     return ArgumentSpec(

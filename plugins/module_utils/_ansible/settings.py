@@ -11,6 +11,7 @@ import typing as t
 from .._core.redaction import Secret
 from .._postgres.model import ConnectionSettings
 from .._storage.model import LocalSettings, S3Settings
+from .._workflows.check_result import CheckRequest
 from .._workflows.keys import KeyRequest
 from .._workflows.requests import RepositoryAccess
 
@@ -38,6 +39,16 @@ def storage_settings(params: Params) -> BackendSettings:
         session_token=_secret(params["session_token"]),
         profile=params["profile"],
         ca_bundle=params["ca_bundle"],
+    )
+
+
+def check_request(params: Params) -> CheckRequest:
+    """Return how a repository is to be checked."""
+    return CheckRequest(
+        repository=repository_access(params),
+        read_data=params["read_data"],
+        read_data_subset=params["read_data_subset"],
+        repair=params["repair"],
     )
 
 

@@ -25,6 +25,18 @@ if t.TYPE_CHECKING:
 # Results are read by people and the last one is kept in the repository: the rest is only counted.
 _MOST_DAMAGE = 1000
 _MOST_SNAPSHOTS = 1000
+_MOST_RECORDED = 100
+_RECORDED = (
+    "ok",
+    "summary",
+    "advice",
+    "time",
+    "read_data",
+    "packs",
+    "packs_read",
+    "damage_count",
+    "damaged_snapshots_count",
+)
 _NAMED_FILES = 3
 _NAMED_SNAPSHOTS = 2
 
@@ -79,6 +91,11 @@ class CheckResult:
         return tuple(one for one in self.damage if not one.name.startswith(("data/", "index/")))
 
     @property
+    def changed(self) -> bool:
+        """Whether a repair changed the repository, or would in check mode."""
+        return self.repair is not None and bool(self.repair["changed"])
+
+    @property
     def ok(self) -> bool:
         """Whether nothing is damaged (any more)."""
         return not self.remaining and not self.damaged_snapshots
@@ -108,6 +125,16 @@ class CheckResult:
             "notes": list(self.notes),
             "repair": None if self.repair is None else dict(self.repair),
         }
+
+    def to_record(self) -> dict[str, Plain]:
+        """Return what is kept of it in the repository."""
+        found = self.to_return()
+        kept: dict[str, Plain] = {name: found[name] for name in _RECORDED}
+        kept["damage"] = [f"{one.name}: {one.reason}" for one in self.damage[:_MOST_RECORDED]]
+        kept["damaged_snapshots"] = [
+            one.sentence() for one in self.damaged_snapshots[:_MOST_RECORDED]
+        ]
+        return kept
 
     def failure(self) -> RepositoryDamaged | None:
         """Return the error that a face shows, None where nothing is damaged."""

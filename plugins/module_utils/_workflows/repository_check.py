@@ -99,7 +99,7 @@ def check_request(request: CheckRequest) -> Subset | None:
 
 def _record(repository: Repository, result: CheckResult) -> None:
     """Keep the result in the repository; where that cannot be, it is only said."""
-    found = result.to_return()
+    found = result.to_record()
     read = result.read_data != "none"
     try:
         data = found if read else read_check_record(repository).data
