@@ -165,7 +165,7 @@ def _apply(
         decided = apply_policy(group, policy, now_ns=now_ns, zone=zone)
         if not (request.allow_remove_all or any(one.kept for one in decided)):
             raise ConfigError(
-                f"The policy would remove all {plural(len(group), 'snapshot')} of {key}, so "
+                f"The policy would leave nothing of {key} ({plural(len(group), 'snapshot')}), so "
                 "nothing was removed; correct its rules, or set allow_remove_all."
             )
         decisions += decided
