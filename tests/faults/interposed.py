@@ -134,15 +134,30 @@ class InterposedBackend(Backend):
         self._real.close()
 
 
+_listeners: list[Listener] = []
+
+
+def _opened(settings: BackendSettings, events: Events | None = None) -> Backend:
+    return InterposedBackend(open_backend(settings, events), tuple(_listeners))
+
+
+@contextlib.contextmanager
+def heard_by(*listeners: Listener) -> Iterator[None]:
+    """Every repository that this process opens meanwhile has these listeners too."""
+    _listeners.extend(listeners)
+    try:
+        with mock.patch.object(repository_module, "open_backend", _opened):
+            yield
+    finally:
+        del _listeners[-len(listeners) :]
+
+
 def interpose(*listeners: Listener) -> None:
     """From now on every repository that this process opens has these listeners, for good: for a
     process that was forked to run one thing.
     """
-
-    def opened(settings: BackendSettings, events: Events | None = None) -> Backend:
-        return InterposedBackend(open_backend(settings, events), listeners)
-
-    mock.patch.object(repository_module, "open_backend", opened).start()
+    _listeners.extend(listeners)
+    mock.patch.object(repository_module, "open_backend", _opened).start()
 
 
 def many_at_once() -> None:

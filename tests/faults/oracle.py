@@ -10,13 +10,20 @@ was told that the outcome is unknown), from the journal alone.
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from collections.abc import Iterable
 
-from ansible_collections.granary.postgres.plugins.module_utils._core.errors import GranaryError
+from ansible_collections.granary.postgres.plugins.module_utils._core.errors import (
+    GranaryError,
+    ObjectMissing,
+    ObjectTooShort,
+    RepositoryDamaged,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._repository.index_load import (
     load_index,
 )
+from ansible_collections.granary.postgres.plugins.module_utils._repository.model import BlobKind
 from ansible_collections.granary.postgres.plugins.module_utils._repository.repository import (
     Repository,
 )
@@ -125,7 +132,24 @@ def restic_complaints(site: Site, *versions: str) -> list[str]:
     complaints = []
     for version in versions or VERSIONS:
         try:
-            site.place.restic(version).run("check", "--no-lock", "--no-cache")
-        except TestBedError as exc:
+            site.restic(version).run("check", "--no-lock", "--no-cache")
+        except (GranaryError, TestBedError) as exc:
             complaints.append(str(exc))
     return complaints
+
+
+def readable_blobs(site: Site) -> frozenset[bytes]:
+    """The ids of all blobs that can be read whole: those that the index names, whatever the pack
+    looks like, and those of whole packs that it does not name.
+    """
+    found: set[bytes] = set()
+    with site.open() as repository:
+        backend, key = repository.backend, repository.key
+        for packs in (None, repository.list_packs()):
+            index, dummy_report = load_index(backend, key, known_packs=packs, tolerant=True)
+            reader = repository.reader(index)
+            for record in index.records():
+                with contextlib.suppress(RepositoryDamaged, ObjectMissing, ObjectTooShort):
+                    reader.read(BlobKind(record.kind), record.id)
+                    found.add(record.id)
+    return frozenset(found)

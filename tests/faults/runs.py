@@ -42,6 +42,23 @@ from ansible_collections.granary.postgres.plugins.module_utils._repository.times
     Timestamp,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._repository.tree import FileContent
+from ansible_collections.granary.postgres.plugins.module_utils._storage.base import Backend
+from ansible_collections.granary.postgres.plugins.module_utils._workflows.check_result import (
+    CheckRequest,
+)
+from ansible_collections.granary.postgres.plugins.module_utils._workflows.keys import (
+    KeyRequest,
+    change_keys,
+)
+from ansible_collections.granary.postgres.plugins.module_utils._workflows.repository_check import (
+    check_repository,
+)
+from ansible_collections.granary.postgres.plugins.module_utils._workflows.retention import (
+    run_retention,
+)
+from ansible_collections.granary.postgres.plugins.module_utils._workflows.retention_request import (
+    RetentionRequest,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._workflows.snapshot_writer import (
     SnapshotLabel,
     SnapshotWriter,
@@ -49,9 +66,13 @@ from ansible_collections.granary.postgres.plugins.module_utils._workflows.snapsh
 from ansible_collections.granary.postgres.plugins.module_utils._workflows.stop_signals import (
     StopSignals,
 )
+from tests.faults.interposed import Listener, Operation, heard_by
+from tests.faults.journal import Journal
 from tests.faults.made_files import files_of_run, pieces, run_of_files
-from tests.faults.site import Site
+from tests.faults.site import NEW_PASSWORD, Site
 from tests.fix_repository import PASSWORD, read_files
+
+_NEW = Secret(NEW_PASSWORD)
 
 
 def create(site: Site, run: str) -> None:
@@ -133,6 +154,63 @@ def _forget(site: Site, repository: Repository, lock: RepositoryLock) -> int:
     if done.undeleted:
         raise StorageError(f"{len(done.undeleted)} snapshots are still there.")
     return done.deleted
+
+
+class _Forgetting(Listener):
+    """Journals which snapshots somebody is about to remove."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def before(self, backend: Backend, operation: Operation) -> None:
+        """Journal it."""
+        if (operation.verb, operation.folder) == ("delete", SNAPSHOTS):
+            self._journal.append("forgetting", snapshots=[operation.name.rpartition("/")[2]])
+
+
+def retain(site: Site, run: str) -> None:
+    """Keep the newest snapshot of each host, and prune, by the workflow of the module."""
+    with site.told(run) as told, heard_by(_Forgetting(site.journal)):
+        request = RetentionRequest(repository=site.access(), keep_last="1")
+        result = run_retention(request, events=RecordedEvents())
+        told.fields.update(result.prune or {})
+
+
+def add_key(site: Site, run: str) -> None:
+    """Let the new password open it too."""
+    _change_keys(site, run, KeyRequest(repository=site.access(), key_password=_NEW))
+
+
+def exchange_key(site: Site, run: str) -> None:
+    """Put the new password in place of the old one."""
+    request = KeyRequest(repository=site.access(), key_password=_NEW, replace=True)
+    _change_keys(site, run, request)
+
+
+def remove_key(site: Site, run: str) -> None:
+    """Let the new password open it no more."""
+    _change_keys(site, run, KeyRequest(repository=site.access(), state="absent", key_password=_NEW))
+
+
+def _change_keys(site: Site, run: str, request: KeyRequest) -> None:
+    with site.told(run) as told:
+        result = change_keys(request, events=RecordedEvents())
+        told.fields["keys"] = len(result.keys)
+
+
+def check(site: Site, run: str) -> None:
+    """Check all of it; that something is wrong with it fails the process."""
+    with site.told(run):
+        request = CheckRequest(repository=site.access(), read_data=True)
+        result = check_repository(request, events=RecordedEvents())
+        assert result.ok, result.to_return()
+
+
+def repair(site: Site, run: str) -> None:
+    """Repair what can be repaired."""
+    with site.told(run):
+        request = CheckRequest(repository=site.access(), repair=True)
+        check_repository(request, events=RecordedEvents())
 
 
 def rival(site: Site, run: str) -> None:

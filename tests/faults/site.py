@@ -16,21 +16,26 @@ import time
 import traceback
 import typing as t
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ansible_collections.granary.postgres.plugins.module_utils._core.errors import (
     GranaryError,
     OutcomeUnknown,
     RepositoryLocked,
+    WrongPassword,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._core.events import RecordedEvents
 from ansible_collections.granary.postgres.plugins.module_utils._core.redaction import Secret
 from ansible_collections.granary.postgres.plugins.module_utils._repository.repository import (
     Repository,
 )
+from ansible_collections.granary.postgres.plugins.module_utils._workflows.requests import (
+    RepositoryAccess,
+)
 from tests.faults.journal import Journal
 from tests.fix_repository import PASSWORD, Place
+from tests.testbed.restic import Restic
 from tests.testbed.s3 import Bucket
 
 NEW_PASSWORD = "battery staple"
@@ -65,6 +70,26 @@ class Site:
         """Open it with any password that may be right."""
         passwords = [Secret(PASSWORD), Secret(NEW_PASSWORD)]
         return Repository.open(self.place.settings, passwords, events=RecordedEvents())
+
+    def access(self, password: str = PASSWORD) -> RepositoryAccess:
+        """What a workflow is told of the place."""
+        return RepositoryAccess(
+            settings=self.place.settings,
+            passwords=(Secret(password),),
+            lock_wait_seconds=int(self.lock_wait),
+        )
+
+    def password(self) -> str:
+        """The password that opens it; the first of both where both do."""
+        for password in (PASSWORD, NEW_PASSWORD):
+            with contextlib.suppress(WrongPassword):
+                self.place.open(password).close()
+                return password
+        raise WrongPassword("Neither the old nor the new password opens the repository.")
+
+    def restic(self, version: str) -> Restic:
+        """Stock restic on it, with a password that opens it."""
+        return replace(self.place.restic(version), password=self.password())
 
     @contextlib.contextmanager
     def told(self, run: str, word: t.Literal["acknowledged", "done"] = "done") -> Iterator[Told]:

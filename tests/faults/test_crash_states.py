@@ -19,14 +19,17 @@ import pytest
 from tests.faults import runs
 from tests.faults.crash_states import Recorder, State, crash_states, read_objects
 from tests.faults.interposed import interpose, many_at_once
-from tests.faults.oracle import Oracle, restic_complaints
-from tests.faults.site import Child, Site, in_child
+from tests.faults.matrix import lay_out
+from tests.faults.oracle import Oracle, readable_blobs, restic_complaints
+from tests.faults.site import NEW_PASSWORD, Child, Site, in_child
 from tests.faults.works import (
     Act,
     backups_and_forgotten,
     backups_and_leftovers,
+    damaged_everywhere,
     no_history,
     three_backups,
+    two_keys,
 )
 from tests.fix_faults import SiteFactory
 from tests.fix_sample import Sampler
@@ -81,6 +84,30 @@ def _completed(site: Site, oracle: Oracle) -> list[str]:
     return _succeeds(site, runs.create) or _healthy(site, oracle)
 
 
+def _exchanged(site: Site, oracle: Oracle) -> list[str]:
+    """Some password opens it always; the same run once more completes it."""
+    found = _healthy(site, oracle) or _succeeds(site, runs.exchange_key)
+    return found or ([] if site.password() == NEW_PASSWORD else ["the old password still opens it"])
+
+
+def _key_removed(site: Site, oracle: Oracle) -> list[str]:
+    return _healthy(site, oracle) or _succeeds(site, runs.remove_key)
+
+
+def _nothing_more_lost(readable: frozenset[bytes], site: Site, oracle: Oracle) -> list[str]:
+    """A repair may die anywhere: what could be read before can be read still, and the next repair
+    and backup succeed.
+    """
+    missing = readable - readable_blobs(site)
+    if missing:
+        return [f"{len(missing)} of {len(readable)} blobs can be read no more"]
+    found = _succeeds(site, runs.repair) or _succeeds(site, runs.back_up)
+    missing = readable - readable_blobs(site)
+    return (
+        found or [f"{len(missing)} blobs were lost by the second repair" for dummy in missing][:1]
+    )
+
+
 SCENARIOS = [
     Scenario(
         name="creation",
@@ -126,7 +153,52 @@ SCENARIOS = [
         least=140,
         version=1,
     ),
+    Scenario(
+        name="retention",
+        history=backups_and_leftovers,
+        acts=(runs.retain,),
+        judge=_healthy,
+        least=20,
+        short=2,
+    ),
+    Scenario(
+        name="exchange of the key",
+        history=three_backups,
+        acts=(runs.exchange_key,),
+        judge=_exchanged,
+        least=4,
+        short=3,
+    ),
+    Scenario(
+        name="removal of a key",
+        history=two_keys,
+        acts=(runs.remove_key,),
+        judge=_key_removed,
+        least=3,
+        short=2,
+    ),
 ]
+
+
+def test_no_crash_of_a_repair_loses_what_can_be_read(
+    sites: SiteFactory,
+    sampler: Sampler,
+    seed: int,
+    record_property: Callable[[str, object], None],
+) -> None:
+    damaged = sites("damaged")
+    assert in_child(partial(damaged_everywhere, damaged)) == 0
+    readable = readable_blobs(damaged)
+    assert readable
+    scenario = Scenario(
+        name="repair",
+        history=partial(lay_out, damaged),
+        acts=(runs.repair,),
+        judge=partial(_nothing_more_lost, readable),
+        least=15,
+        short=6,
+    )
+    _look_at(scenario, sites, sampler, random.Random(seed), record_property)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
@@ -137,7 +209,16 @@ def test_no_crash_loses_anything(
     seed: int,
     record_property: Callable[[str, object], None],
 ) -> None:
-    chance = random.Random(seed)
+    _look_at(scenario, sites, sampler, random.Random(seed), record_property)
+
+
+def _look_at(
+    scenario: Scenario,
+    sites: SiteFactory,
+    sampler: Sampler,
+    chance: random.Random,
+    record_property: Callable[[str, object], None],
+) -> None:
     states = _states_of(scenario, sites, chance)
     states = chance.sample(states, min(scenario.most, len(states)))
     distinct = len({state.digest for state, dummy in states})

@@ -89,6 +89,33 @@ def backups_and_forgotten(site: Site) -> None:
     runs.forget(site, "forget before")
 
 
+def two_keys(site: Site) -> None:
+    """Three snapshots, and two passwords that open them."""
+    three_backups(site)
+    runs.add_key(site, "addition of a key")
+
+
+def damaged_everywhere(site: Site) -> None:
+    """Six snapshots, leftovers of a killed backup, and of each kind of damage some: packs with a
+    flipped byte, cut, gone; an index file that is torn, one that is gone.
+    """
+    backups_and_leftovers(site)
+    packs = sorted(site.folder.glob("data/*/*"))
+    for number, pack in enumerate(packs[:9]):
+        pack.chmod(0o600)
+        data = pack.read_bytes()
+        if number % 3 == 0:
+            pack.write_bytes(bytes((data[0] ^ 1,)) + data[1:])
+        elif number % 3 == 1:
+            pack.write_bytes(data[: len(data) // 2])
+        else:
+            pack.unlink()
+    torn, gone, *dummy_rest = sorted(site.folder.glob("index/*"))
+    torn.chmod(0o600)
+    torn.write_bytes(torn.read_bytes()[:100])
+    gone.unlink()
+
+
 WORKS = [
     Work(
         name="create",
@@ -112,6 +139,38 @@ WORKS = [
         history=backups_and_forgotten,
         act=runs.prune,
         again=runs.prune,
+    ),
+    Work(
+        name="retention",
+        history=backups_and_leftovers,
+        act=runs.retain,
+        again=runs.retain,
+    ),
+    Work(
+        name="add a key",
+        history=three_backups,
+        act=runs.add_key,
+        again=runs.add_key,
+    ),
+    Work(
+        name="exchange the key",
+        history=three_backups,
+        act=runs.exchange_key,
+        again=runs.exchange_key,
+    ),
+    Work(
+        name="remove a key",
+        history=two_keys,
+        act=runs.remove_key,
+        again=runs.remove_key,
+    ),
+    Work(
+        name="check",
+        history=backups_and_leftovers,
+        act=runs.check,
+        again=runs.check,
+        kinds=OF_READS,
+        reads=True,
     ),
     Work(
         name="back up while somebody prunes",
