@@ -337,6 +337,33 @@ def test_unfinished_writes_are_found_and_discarded(backend: Backend, settings: S
             backend.discard_unfinished(name)
 
 
+def test_strangers_are_all_that_is_neither_ours_nor_unfinished(
+    backend: Backend, settings: Settings
+) -> None:
+    assert list(backend.strangers()) == []
+    for name in ("config", "data/aa/bb", "index/a.b"):
+        backend.write(name, b"ours")
+    _plant(settings, "config-tmp-12", b"")
+    foreign = ["config-tmp-x", "a b", "data/.hidden", "data/aa/\u00e9"]
+    for name in foreign:
+        _plant(settings, name, b"not ours")
+    assert sorted(backend.strangers()) == sorted(foreign)
+    assert {entry.name for entry in backend.entries("")} == {"config", "data/aa/bb", "index/a.b"}
+
+
+def test_folders_go_only_when_they_are_empty(backend: Backend, settings: Settings) -> None:
+    for name in ("data/aa/bb", "data/cc/dd", "index/ee"):
+        backend.write(name, b"x")
+    backend.delete("data/aa/bb")
+    backend.delete("index/ee")
+    backend.remove_folders(["data/aa", "data/cc", "data", "index", "keys"])
+    assert [entry.name for entry in backend.entries("")] == ["data/cc/dd"]
+    if isinstance(settings, LocalSettings):
+        folders = {path for path in Path(settings.path).rglob("*") if path.is_dir()}
+        assert folders == {Path(settings.path, name) for name in ("data", "data/cc")}
+    backend.write("data/aa/bb", b"again")
+
+
 @pytest.mark.parametrize("name", ["", "../config", "/etc/passwd", "a//b", "config-tmp-1"])
 def test_bad_names_are_refused_by_all(backend: Backend, name: str) -> None:
     for action in (

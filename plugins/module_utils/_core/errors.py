@@ -26,6 +26,7 @@ GranaryError
     RepositoryLocked  *
     LockLost
     RepositoryDamaged
+    RepositoryNotEmpty            it holds what must not go with it
     SnapshotMissing
     SnapshotAmbiguous
   PostgresError
@@ -188,6 +189,12 @@ class RepositoryDamaged(RepositoryError):
 
     code = "repository_damaged"
     advice = f"run {_CHECK} to see which snapshots and tables are damaged, and what to do"
+
+
+class RepositoryNotEmpty(RepositoryError):
+    """The repository holds snapshots, or its place holds other things; it was not removed."""
+
+    code = "repository_not_empty"
 
 
 class SnapshotMissing(RepositoryError):

@@ -18,7 +18,7 @@ import typing as t
 from .._core.errors import StorageError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from .model import Buffer, Entry, Unfinished
 
@@ -178,6 +178,22 @@ class Backend(abc.ABC):
     @abc.abstractmethod
     def discard_unfinished(self, name: str) -> None:
         """Remove what an unfinished write has left, durably; that it is missing is fine."""
+
+    @abc.abstractmethod
+    def strangers(self) -> Iterator[str]:
+        """Yield the names of everything else in the place: what neither ``entries`` nor
+        ``unfinished`` shows.
+
+        Folders are named, with a slash at their end, where nothing in them could be stored by us;
+        others, empty ones too, are nothing by themselves. What a file system keeps at its root is
+        not named.
+        """
+
+    @abc.abstractmethod
+    def remove_folders(self, names: Iterable[str]) -> None:
+        """Remove those of the folders that hold nothing, in that order, where a storage keeps
+        folders at all; that one stays is no error.
+        """
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -24,7 +24,7 @@ from .s3_exclusive import ExclusiveWrites
 from .s3_requests import S3Requests, server_time
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
@@ -110,6 +110,21 @@ class S3Backend(Backend):
         check_unfinished(name)
         call = self._requests.call(f"delete {name} in {self.location}", changes=True)
         self._requests.delete(call, f"{self.settings.root}{name}")
+
+    def strangers(self) -> Iterator[str]:
+        """Yield the keys that cannot be names of ours; what some tools make to show a folder is
+        nothing.
+        """
+        for page in self._pages(self._list_call(), ""):
+            for item in page.get("Contents", ()):
+                name = item["Key"][len(self.settings.root) :]
+                folder = name.endswith("/") and not item["Size"]
+                shown = name.removesuffix("/") if folder else name
+                if shown and not is_name(shown) and finished_name(shown) is None:
+                    yield name
+
+    def remove_folders(self, names: Iterable[str]) -> None:
+        """Do nothing: a bucket has no folders."""
 
     def _list_call(self) -> Call:
         return self._requests.call(f"list {self.location}")
