@@ -68,7 +68,7 @@ class Figures:
 
 
 def _deleted_packs(line: Line) -> bool:
-    return line.fields.get("packs_deleted", 0) + line.fields.get("packs_repacked", 0) > 0
+    return any(line.fields.get(name, 0) > 0 for name in ("packs_deleted", "packs_repacked"))
 
 
 def play(site: Site, seed: int, seconds: float) -> Figures:

@@ -8,6 +8,7 @@ nothing that can be read, and a backup fills what it can.
 
 from __future__ import annotations
 
+import shutil
 import typing as t
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,9 @@ from ansible_collections.granary.postgres.plugins.module_utils._repository.index
 from ansible_collections.granary.postgres.plugins.module_utils._repository.model import BlobKind
 from ansible_collections.granary.postgres.plugins.module_utils._repository.repository import (
     Repository,
+)
+from ansible_collections.granary.postgres.plugins.module_utils._repository.snapshot import (
+    list_snapshots,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._workflows.check_result import (
     CheckRequest,
@@ -53,13 +57,27 @@ def s3_place(s3_bucket: Bucket, tmp_path: Path) -> Place:
     return Place(where=s3_bucket, cache_dir=tmp_path / "restic-cache")
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with such a repository, to be copied."""
+    path = tmp_path_factory.mktemp("spoilt") / "repository"
+    for dummy in made_scene(Place(where=path, cache_dir=path.parent)):
+        return path
+    raise AssertionError
+
+
 @pytest.fixture
-def local_scene(local_place: Place) -> Iterator[tuple[Place, Scene]]:
-    """A folder with the same."""
-    yield from made_scene(local_place)
+def local_scene(template: Path, tmp_path: Path) -> Iterator[tuple[Place, Scene]]:
+    """A folder with two snapshots, and an index file for each."""
+    path = tmp_path / "repository"
+    shutil.copytree(template, path)
+    place = Place(where=path, cache_dir=tmp_path / "restic-cache")
+    with place.open() as repository:
+        yield place, Scene(repository=repository, snapshot=list_snapshots(repository)[-1])
 
 
 def made_scene(place: Place) -> Iterator[tuple[Place, Scene]]:
+    """The same, made at a place."""
     with place.create() as repository:
         make_key_quick(repository)
         SnapshotMaker(repository).make(EARLIER)
