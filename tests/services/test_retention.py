@@ -7,7 +7,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import random
+import shutil
+import time
 import typing as t
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +25,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
     SnapshotAmbiguous,
     SnapshotMissing,
     StorageError,
+    StorageFull,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._core.events import RecordedEvents
 from ansible_collections.granary.postgres.plugins.module_utils._repository.snapshot import (
@@ -44,6 +50,7 @@ from tests.fix_backup import access, files_of
 from tests.fix_quick_key import make_key_quick
 from tests.fix_repository import Place, read_files
 from tests.testbed.http_proxy import Fault, HttpProxy
+from tests.testbed.process import run
 from tests.testbed.restic import VERSIONS
 from tests.testbed.s3 import Bucket
 
@@ -293,6 +300,41 @@ def test_a_storage_that_refuses_deletions_is_named(
     s3_proxy.clear()
     retain(place, keep_last="1")
     assert ids(place) == made[:1]
+
+
+@pytest.fixture
+def full_disk(repository_dir: Path, empty: Path, tmp_path: Path) -> Iterator[Place]:
+    """A repository of three snapshots on a disk without room for one more file."""
+    repository_dir.mkdir()
+    disk = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", repository_dir]
+    run(disk, doing="mounting a tmpfs")
+    try:
+        place = copy(empty, Place(where=repository_dir, cache_dir=tmp_path))
+        fill(place, *(some(days, random.Random(days).randbytes(1 << 20)) for days in (1, 2, 3)))
+        (repository_dir / "data" / "ab").mkdir(exist_ok=True)
+        (repository_dir / "filler").write_bytes(bytes(shutil.disk_usage(repository_dir).free))
+        yield place
+    finally:
+        run(["umount", "--lazy", repository_dir], doing="unmounting a tmpfs")
+
+
+def test_on_a_full_disk_what_was_abandoned_makes_room_for_the_lock(full_disk: Place) -> None:
+    folder = t.cast("Path", full_disk.where)
+    before = files_of(full_disk)
+    with pytest.raises(StorageFull, match=r"no room for a lock.*make room, then run it again"):
+        retain(full_disk, keep_last="1")
+    assert files_of(full_disk) == before
+    assert len(retain(full_disk, check_mode=True, keep_last="1").removed) == 2
+    (folder / "filler").rename(folder / "data" / "ab" / f"{'ab' * 32}-tmp-1")
+    with pytest.raises(StorageFull, match="no room for a lock"):
+        retain(full_disk, keep_last="1")
+    (left,) = (folder / "data" / "ab").glob("*-tmp-1")
+    os.utime(left, (time.time() - 90_000,) * 2)
+    done = retain(full_disk, keep_last="1")
+    assert (len(done.kept), len(done.removed)) == (1, 2)
+    assert not left.exists()
+    assert shutil.disk_usage(folder).free > 4 << 20
+    assert "no errors were found" in full_disk.restic(VERSIONS[-1]).run("check", "--read-data")
 
 
 REFUSED: dict[str, tuple[dict[str, t.Any], str]] = {
