@@ -109,6 +109,7 @@ def tasks_on(repository: dict[str, t.Any], shops: dict[str, dict[str, t.Any]]) -
         Task(module="backup", options={**source, "segment_threshold": 0}),
         Task(module="restore", options=target, diff=True),
         Task(module="repository_info", options=repository),
+        Task(module="retention", options={**repository, "keep_last": 1}, diff=True),
         # From here on all fail.
         Task(module="backup", options={**source, "login_password": "planted-but-wrong"}),
         Task(module="backup", options={**source, "password": "planted-but-wrong"}),
@@ -124,7 +125,7 @@ def tasks_on(repository: dict[str, t.Any], shops: dict[str, dict[str, t.Any]]) -
     ]
 
 
-WORKING = 5
+WORKING = 6
 # Modules as files, as by default, and everything that Ansible can say of an error.
 LOUD = {"ANSIBLE_PIPELINING": "0", "ANSIBLE_DISPLAY_TRACEBACK": "always"}
 
@@ -190,7 +191,7 @@ def test_secrets_stay_secret_with_a_bucket(
     wrong = {**options, "secret_key": "planted-but-wrong"}
     tasks.append(Task(module="repository_info", options=wrong))
     tasks[3] = Task(module="restore", options={**tasks[3].options, "rename": {"shop": "again"}})
-    tasks[10] = Task(module="restore", options={**tasks[10].options, "rename": {"shop": "again"}})
+    tasks[11] = Task(module="restore", options={**tasks[11].options, "rename": {"shop": "again"}})
     check_run(run_watched(ansible, tasks))
     client = planted_bucket.client()
     keys = planted_bucket.list_keys("")
