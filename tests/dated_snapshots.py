@@ -61,7 +61,11 @@ def fill(place: Place, *wanted: Made) -> list[str]:
             tree = save_tree(saver, {"/postgres/it": file})
             saver.finish()
             moment = Timestamp(unix_ns=time.time_ns() - int(one.days_ago * DAY_NS))
-            label = {"paths": ("/postgres",), "hostname": "db1", "tags": ("granary",)}
-            made.append(Snapshot(time=moment, tree=tree, **(label | one.fields)))
+            label: dict[str, t.Any] = {
+                "paths": ("/postgres",),
+                "hostname": "db1",
+                "tags": ("granary",),
+            }
+            made.append(Snapshot(time=moment, tree=tree, **{**label, **one.fields}))
         writer.flush()
         return [write_snapshot(repository, one).hex() for one in made]

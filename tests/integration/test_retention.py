@@ -31,10 +31,9 @@ def filled(place: Place) -> tuple[Place, dict[str, t.Any], list[str]]:
         make_key_quick(repository)
     audited = some(30, tags=("granary", "audited"))
     made = fill(place, *(some(days, b"%f" % days * 1000) for days in (0, 1.1, 1.2, 2.5)), audited)
-    where = place.where
-    local = isinstance(where, Path)
-    options = local_repository(where) if local else bucket_repository(where, prefix=PREFIX)
-    return place, options, made
+    if isinstance(place.where, Path):
+        return place, local_repository(place.where), made
+    return place, bucket_repository(place.where, prefix=PREFIX), made
 
 
 def outcome(result: Result) -> dict[str, t.Any]:

@@ -20,6 +20,7 @@ import pytest
 from ansible_collections.granary.postgres.plugins.module_utils._core.errors import (
     ConfigError,
     GranaryError,
+    LockLost,
     RepositoryDamaged,
     RepositoryLocked,
     SnapshotAmbiguous,
@@ -46,7 +47,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._workflows.retent
     RetentionResult,
 )
 from tests.dated_snapshots import fill, some
-from tests.fix_backup import access, files_of
+from tests.fix_backup import HookedEvents, access, files_of
 from tests.fix_quick_key import make_key_quick
 from tests.fix_repository import Place, read_files
 from tests.testbed.http_proxy import Fault, HttpProxy
@@ -302,11 +303,29 @@ def test_a_storage_that_refuses_deletions_is_named(
     assert ids(place) == made[:1]
 
 
+def test_a_run_that_lost_its_lock_deletes_nothing_more(local: Place) -> None:
+    made = fill(local, some(1), some(2), some(3))
+    packs = set(files_of(local, "data"))
+
+    def remove_locks() -> None:
+        with local.open() as repository:
+            for entry in list(repository.backend.entries("locks/")):
+                repository.backend.delete(entry.name)
+
+    with pytest.raises(LockLost):
+        retain(local, keep_last="1", events=HookedEvents("snapshots_removed", remove_locks))
+    assert ids(local) == made[:1]
+    assert set(files_of(local, "data")) == packs
+    assert retain(local, keep_last="1").changed
+    assert set(files_of(local, "data")) < packs
+    assert "no errors were found" in local.restic(VERSIONS[-1]).run("check", "--read-data")
+
+
 @pytest.fixture
 def full_disk(repository_dir: Path, empty: Path, tmp_path: Path) -> Iterator[Place]:
     """A repository of three snapshots on a disk without room for one more file."""
     repository_dir.mkdir()
-    disk = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", repository_dir]
+    disk: list[str | Path] = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", repository_dir]
     run(disk, doing="mounting a tmpfs")
     try:
         place = copy(empty, Place(where=repository_dir, cache_dir=tmp_path))
