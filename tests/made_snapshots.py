@@ -206,10 +206,19 @@ class SnapshotMaker:
             sum(map(len, texts)), sum(len(list(_pieces(text))) for text in texts)
         )
         if path in self._rewrite:
-            texts = (self._rewrite[path],)
+            texts = tuple(_cut(self._rewrite[path], [len(text) for text in texts]))
         blobs = [saver.save(BlobKind.DATA, piece) for text in texts for piece in _pieces(text)]
         self._files[path] = FileContent(blobs=tuple(blobs), size=sum(map(len, texts)))
         return entry
+
+
+def _cut(text: bytes, lengths: Sequence[int]) -> Iterator[bytes]:
+    """Cut at the same places as the texts that it replaces; the last part may be of any length."""
+    at = 0
+    for length in lengths[:-1]:
+        yield text[at : at + length]
+        at += length
+    yield text[at:]
 
 
 def _pieces(text: bytes) -> Iterator[bytes]:

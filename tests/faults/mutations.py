@@ -207,10 +207,6 @@ def _swap_snapshots(scene: Scene) -> str:
     return scene.write(names[1], data)
 
 
-def _twice_in_index(scene: Scene) -> str:
-    return scene.replace_index(lambda packs: [*packs, packs[0]])
-
-
 def _shifted_in_index(scene: Scene) -> str:
     """Let the index place each blob where the next one of its pack is."""
 
@@ -334,7 +330,6 @@ STORED = (
         name="truncate a snapshot", spoil=_cut(_snapshot, -9), found_by="structure", heals=False
     ),
     Mutation(name="empty a snapshot", spoil=_cut(_snapshot, 0), found_by="structure", heals=False),
-    Mutation(name="index a pack twice", spoil=_twice_in_index, found_by="structure"),
     Mutation(name="index blobs elsewhere", spoil=_shifted_in_index, found_by="structure"),
     Mutation(name="index a wrong length", spoil=_wrong_length_in_index, found_by="structure"),
 )

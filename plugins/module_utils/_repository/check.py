@@ -153,6 +153,7 @@ class _Surveyor:
         snapshots = tuple(self._read_snapshots(snapshot_files))
         named = self._read_index()
         self._damage += named.damage
+        self._notes += named.notes
         listed = self._list()
         lost = frozenset(self._compare_packs(named.packs, listed))
         unnamed = {pack: size for pack, size in listed.items() if pack not in named.packs}
@@ -294,6 +295,7 @@ class _Named:
         self.packs: dict[bytes, int] = {}
         self.builder = IndexBuilder()
         self.damage: list[Damage] = []
+        self.notes: list[str] = []
         self.unreadable: list[bytes] = []
         self.disputed: set[bytes] = set()
         self.small = 0
@@ -309,7 +311,9 @@ class _Named:
         for pack_id, count in collections.Counter(pack.id for pack in found).items():
             if count > 1:
                 self.disputed.add(pack_id)
-                self._found(name, f"it names {pack_name(pack_id)} {count} times")
+                self.notes.append(
+                    f"{name} names {pack_name(pack_id)} {count} times, which a repair ends"
+                )
         for pack in found:
             self._take_pack(name, pack)
 

@@ -26,6 +26,11 @@ if t.TYPE_CHECKING:
     from .requests import Plain
 
 _NAMED = 5
+_MEANINGS = {
+    layout.MANIFEST: "its manifest is damaged, without which it can be restored by hand alone",
+    layout.GLOBALS: "it has lost roles and tablespaces (globals.sql)",
+    layout.DATABASES: "it has lost all databases",
+}
 # A result is read by people and stored in the repository: more than these are only counted.
 MOST_FILES = 100
 MOST_TABLES = 1000
@@ -91,9 +96,13 @@ class DamagedSnapshot:
         lost = [one.sentence() for one in self.databases[:_NAMED]]
         if len(self.databases) > _NAMED:
             lost.append(f"so have {plural(len(self.databases) - _NAMED, 'more database')}")
-        others = sorted({one.path for one in self.lost if _database_part(one.path) is None})
-        if others:
-            lost.append(f"of its other files {some_of(others, _NAMED)} are damaged")
+        others = {one.path for one in self.lost if _database_part(one.path) is None}
+        if others & {"/", layout.ROOT}:
+            lost = ["all of it is lost"]
+        else:
+            lost += (words for path, words in _MEANINGS.items() if path in others)
+            if rest := others - _MEANINGS.keys():
+                lost.append(f"it has lost {some_of(rest, _NAMED)}")
         return (
             f"snapshot {(snapshot.id or '')[:8]} of host {snapshot.host} ({snapshot.time}): "
             f"{'; '.join(lost)}"
