@@ -10,6 +10,8 @@ Faults are placed by event (the third PUT below data/, say), never by the clock.
 from __future__ import annotations
 
 import contextlib
+import datetime
+import email.utils
 import http.client
 import http.server
 import re
@@ -76,6 +78,7 @@ class _State:
     target_port: int
     lock: threading.Lock = field(default_factory=threading.Lock)
     flowing: threading.Event = field(default_factory=threading.Event)
+    ahead_seconds: float = 0.0
     requests: list[Request] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
@@ -128,6 +131,12 @@ class HttpProxy:
                 self._state.flowing.clear()
             self._state.faults.append(fault)
         return fault
+
+    def move_clock(self, seconds: float) -> None:
+        """Let the server seem to have so many seconds later than it has; what it stored it did by
+        its own clock.
+        """
+        self._state.ahead_seconds = seconds
 
     def clear(self) -> None:
         """Disarm all faults; a stalled request is let go."""
@@ -225,7 +234,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response_only(answer.status, answer.reason)
         for name, value in answer.getheaders():
             if name.lower() not in _HOP_BY_HOP | {"content-length"}:
-                self.send_header(name, value)
+                self.send_header(name, self._moved(value) if name.lower() == "date" else value)
         size = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(body))
         if size is not None and answer.status != http.HTTPStatus.NO_CONTENT:
             self.send_header("Content-Length", size)
@@ -233,6 +242,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body[: len(body) // 2] if short else body)
         if short:
             self.close_connection = True
+
+    def _moved(self, date: str) -> str:
+        moment = email.utils.parsedate_to_datetime(date)
+        ahead = datetime.timedelta(seconds=self.proxy.ahead_seconds)
+        return email.utils.format_datetime(moment + ahead, usegmt=True)
 
     def _read_body(self, request: Request, take: Callable[[bytes], object]) -> None:
         """The request's body, which we ask for where the client waits to be asked."""
