@@ -171,7 +171,7 @@ def _read_snapshots(repository: Repository, forgetting: Collection[bytes]) -> li
             f"{repository.location} cannot be pruned, since what "
             f"{plural(len(damaged), 'unreadable snapshot')} needs is unknown "
             f"({damaged[0].message.rstrip('.')}); nothing was pruned. Bring the file back, or "
-            f"forget it by its id: {names}.",
+            f"forget it: retention with snapshots: [{names}].",
             snapshot=damaged[0].details["snapshot"],
         ) from damaged[0]
     return [one for one in found if isinstance(one, Snapshot)]
@@ -204,7 +204,7 @@ def _refuse_damaged(
     raise RepositoryDamaged(
         f"{repository.location} cannot be pruned, since snapshots need what is not there: {what}; "
         f"nothing was pruned. {'; '.join(said[:_NAMED])}{more}. Run repository_check with repair, "
-        "then forget the snapshots that stay damaged by their ids, and prune again.",
+        "then forget the snapshots that stay damaged (retention with snapshots: [their ids]).",
         snapshot=next(iter(paths)).hex() if paths else None,
     )
 
