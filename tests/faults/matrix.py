@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,7 +21,7 @@ from tests.faults.clocks import ShiftedClock
 from tests.faults.crash_states import Recorder
 from tests.faults.interposed import Listener, interpose
 from tests.faults.journal import Line
-from tests.faults.oracle import Oracle, restic_complaints
+from tests.faults.oracle import Oracle, readable_blobs, restic_complaints
 from tests.faults.placement import (
     ON_OWN_DISK,
     SLEEP,
@@ -86,6 +86,7 @@ def disk_for(cell: Cell, site: Site) -> Iterator[None]:
 
 def play(cell: Cell, site: Site) -> list[str]:
     """Run it, strike, let all end, and judge; then the next run, and judge again."""
+    readable = readable_blobs(site) if cell.work.keeps_readable else frozenset()
     clock = ShiftedClock()
     strike = Strike(
         cell.point, cell.kind, journal=site.journal, clock=clock, disk=site.folder.parent
@@ -107,7 +108,8 @@ def play(cell: Cell, site: Site) -> list[str]:
         mend(site.folder.parent)
     if cell.kind in {"late", "doubled"}:
         _do_it(site, struck[0])
-    return complaints or _judge(cell, site, struck[0], clock)
+    complaints = complaints or _lost(readable, site) or _judge(cell, site, struck[0], clock)
+    return complaints or _lost(readable, site)
 
 
 def _live(
@@ -135,16 +137,22 @@ def _meanwhile(cell: Cell, site: Site) -> list[str]:
             long_ago = time.time() - SLEEP
             os.utime(lock, (long_ago, long_ago))
     in_child(partial(_rival, cell, site))
-    refused = site.journal.count("refused", run="rival")
     if cell.kind == "sleep":
+        refused = site.journal.count("refused", run="rival")
         return ["a lock that is 31 minutes old is in the way"] if refused else []
-    return ["somebody else went in beside a live lock"] if locks and not refused else []
+    went_in = locks and site.journal.count("done", run="rival")
+    return ["somebody else went in beside a live lock"] if went_in else []
 
 
 def _rival(cell: Cell, site: Site) -> None:
     if cell.kind == "sleep":
         move_elsewhere()  # beside us he would see that the sleeper lives
     cell.work.rival(site, "rival")
+
+
+def _lost(readable: frozenset[bytes], site: Site) -> list[str]:
+    missing = readable - readable_blobs(site) if readable else ()
+    return [f"{len(missing)} of {len(readable)} blobs can be read no more"] if missing else []
 
 
 def _do_it(site: Site, struck: Line) -> None:
@@ -175,12 +183,3 @@ def _judge(cell: Cell, site: Site, struck: Line, clock: ShiftedClock) -> list[st
         complaints += Oracle.of(site).complaints(site)
         complaints += restic_complaints(site, cell.work.checked_by(str(cell)))
     return complaints
-
-
-def histories(works: Sequence[Work], sites: Callable[[str], Site]) -> dict[str, Site]:
-    """The site before each kind of run, by its name."""
-    found = {}
-    for work in works:
-        found[work.name] = sites(f"before-{work.name}")
-        work.history(found[work.name])
-    return found

@@ -35,6 +35,7 @@ from tests.fix_faults import SiteFactory
 from tests.fix_sample import Sampler
 from tests.testbed.restic import VERSIONS
 
+_LEAST_STATES = 500
 SMALL_PACKS = 4 * 1024  # about one blob each: every upload is a state of its own
 
 
@@ -92,6 +93,11 @@ def _exchanged(site: Site, oracle: Oracle) -> list[str]:
 
 def _key_removed(site: Site, oracle: Oracle) -> list[str]:
     return _healthy(site, oracle) or _succeeds(site, runs.remove_key)
+
+
+def _removed(site: Site, oracle: Oracle) -> list[str]:
+    """A second removal completes the first, and another repository can be made there."""
+    return _succeeds(site, runs.remove) or _succeeds(site, runs.create)
 
 
 def _nothing_more_lost(readable: frozenset[bytes], site: Site, oracle: Oracle) -> list[str]:
@@ -158,7 +164,7 @@ SCENARIOS = [
         history=backups_and_leftovers,
         acts=(runs.retain,),
         judge=_healthy,
-        least=20,
+        least=140,
         short=2,
     ),
     Scenario(
@@ -168,6 +174,13 @@ SCENARIOS = [
         judge=_exchanged,
         least=4,
         short=3,
+    ),
+    Scenario(
+        name="removal",
+        history=backups_and_leftovers,
+        acts=(runs.remove,),
+        judge=_removed,
+        least=140,
     ),
     Scenario(
         name="removal of a key",
@@ -180,6 +193,11 @@ SCENARIOS = [
 ]
 
 
+def test_there_are_enough_of_them() -> None:
+    assert sum(scenario.least for scenario in SCENARIOS) >= _LEAST_STATES
+
+
+@pytest.mark.timeout(3600)
 def test_no_crash_of_a_repair_loses_what_can_be_read(
     sites: SiteFactory,
     sampler: Sampler,
@@ -201,6 +219,7 @@ def test_no_crash_of_a_repair_loses_what_can_be_read(
     _look_at(scenario, sites, sampler, random.Random(seed), record_property)
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_no_crash_loses_anything(
     scenario: Scenario,

@@ -28,7 +28,9 @@ class Work:
 
     `again` is what must succeed unattended after whatever happened to it, `rival` what somebody
     else tries while it stands still. `made_before` and `made_after` say whether there is a
-    repository to judge before `again` and after it.
+    repository to judge before `again` and after it, `keeps_readable` that it may be damaged, and
+    that whatever can be read of it stays so. `least_cells` is how many fields of the matrix
+    there are at least, `short` how many of them the short form plays.
     """
 
     name: str
@@ -40,6 +42,9 @@ class Work:
     reads: bool = False
     made_before: bool = True
     made_after: bool = True
+    keeps_readable: bool = False
+    least_cells: int = 5
+    short: int = 3
 
     def __str__(self) -> str:
         return self.name
@@ -122,53 +127,93 @@ WORKS = [
         history=no_history,
         act=runs.create,
         again=runs.create,
+        least_cells=30,
         made_before=False,
     ),
-    Work(name="back up", history=three_backups, act=runs.back_up, again=runs.back_up),
+    Work(
+        name="back up",
+        history=three_backups,
+        act=runs.back_up,
+        again=runs.back_up,
+        least_cells=80,
+        short=6,
+    ),
     Work(
         name="restore",
         history=three_backups,
         act=runs.restore,
         again=runs.restore,
+        least_cells=20,
         kinds=OF_READS,
         reads=True,
     ),
-    Work(name="forget", history=backups_and_leftovers, act=runs.forget, again=runs.forget),
+    Work(
+        name="forget",
+        history=backups_and_leftovers,
+        act=runs.forget,
+        again=runs.forget,
+        least_cells=50,
+    ),
     Work(
         name="prune",
         history=backups_and_forgotten,
         act=runs.prune,
         again=runs.prune,
+        least_cells=150,
     ),
     Work(
         name="retention",
         history=backups_and_leftovers,
         act=runs.retain,
         again=runs.retain,
+        least_cells=100,
     ),
     Work(
         name="add a key",
         history=three_backups,
         act=runs.add_key,
         again=runs.add_key,
+        least_cells=40,
     ),
     Work(
         name="exchange the key",
         history=three_backups,
         act=runs.exchange_key,
         again=runs.exchange_key,
+        least_cells=40,
     ),
     Work(
         name="remove a key",
         history=two_keys,
         act=runs.remove_key,
         again=runs.remove_key,
+        least_cells=40,
+    ),
+    Work(
+        name="remove",
+        history=backups_and_leftovers,
+        act=runs.remove,
+        again=runs.remove,
+        made_before=False,
+        made_after=False,
+        least_cells=100,
+    ),
+    Work(
+        name="repair",
+        history=damaged_everywhere,
+        act=runs.repair,
+        again=runs.repair,
+        keeps_readable=True,
+        made_before=False,
+        made_after=False,
+        least_cells=100,
     ),
     Work(
         name="check",
         history=backups_and_leftovers,
         act=runs.check,
         again=runs.check,
+        least_cells=20,
         kinds=OF_READS,
         reads=True,
     ),
@@ -177,6 +222,7 @@ WORKS = [
         history=backups_and_forgotten,
         act=runs.back_up,
         again=runs.forget_and_prune,
+        least_cells=20,
         rival=runs.prune,
         kinds=("stop", "sleep", "late", "doubled"),
     ),
