@@ -18,7 +18,9 @@ import re
 import socket
 import struct
 import threading
+import time
 import typing as t
+import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -79,6 +81,8 @@ class _State:
     lock: threading.Lock = field(default_factory=threading.Lock)
     flowing: threading.Event = field(default_factory=threading.Event)
     ahead_seconds: float = 0.0
+    hidden_seconds: float = 0.0
+    stored: dict[str, float] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
@@ -137,6 +141,10 @@ class HttpProxy:
         its own clock.
         """
         self._state.ahead_seconds = seconds
+
+    def hide_from_listings(self, seconds: float) -> None:
+        """Let listings lag: what was stored through the proxy is in none for so long."""
+        self._state.hidden_seconds = seconds
 
     def clear(self) -> None:
         """Disarm all faults; a stalled request is let go."""
@@ -225,9 +233,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         finally:
             target.close()
+        if self.command == "PUT":
+            with self.proxy.lock:
+                self.proxy.stored[urllib.parse.unquote(self.path)] = time.monotonic()
         if kind == "cut_after":
             self._reset()
         else:
+            body = self._lag(body) if "list-type=2" in self.path else body
             self._give_back(answer, body, short=kind == "short_body")
 
     def _give_back(self, answer: http.client.HTTPResponse, body: bytes, *, short: bool) -> None:
@@ -242,6 +254,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body[: len(body) // 2] if short else body)
         if short:
             self.close_connection = True
+
+    def _lag(self, listing: bytes) -> bytes:
+        """A listing without what was stored a short time ago."""
+        bucket = self.path.partition("?")[0].rstrip("/")
+        with self.proxy.lock:
+            since = time.monotonic() - self.proxy.hidden_seconds
+            hidden = {path for path, stored in self.proxy.stored.items() if stored > since}
+
+        def keep(found: re.Match[bytes]) -> bytes:
+            key = urllib.parse.unquote(found[1].decode())
+            return b"" if f"{bucket}/{key}" in hidden else found[0]
+
+        return re.sub(rb"<Contents>.*?<Key>(.*?)</Key>.*?</Contents>", keep, listing, flags=re.S)
 
     def _moved(self, date: str) -> str:
         moment = email.utils.parsedate_to_datetime(date)
