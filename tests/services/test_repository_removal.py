@@ -286,6 +286,19 @@ def test_a_storage_that_refuses_to_delete_is_named(
     assert nothing(place)
 
 
+def test_a_lock_that_stays_is_no_success(
+    s3_bucket: Bucket, s3_proxy: HttpProxy, tmp_path: Path
+) -> None:
+    place = Place(where=s3_bucket, cache_dir=tmp_path)
+    make(place)
+    s3_proxy.add(Fault(kind="answer", method="DELETE", path="/locks/", status=403))
+    with pytest.raises(StorageError, match="is removed, but its lock could not be"):
+        remove(by(place, s3_proxy))
+    s3_proxy.clear()
+    assert remove(by(place, s3_proxy)).changed
+    assert nothing(place)
+
+
 def test_a_backup_that_waited_for_the_removal_does_not_write_into_the_empty_place(
     local_place: Place,
 ) -> None:

@@ -83,6 +83,7 @@ class RepositoryLock:
         self._state = LockState(clock or SystemClock())
         self._keeper: KeeperProcess | None = None
         self._owner = 0
+        self._trouble: str | None = None
         self._hangup: t.Any = None
 
     def __enter__(self) -> RepositoryLock:
@@ -249,6 +250,11 @@ class RepositoryLock:
             signal.signal(signal.SIGHUP, self._hangup)
             self._hangup = None
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the storage did not let the lock be removed when it was released, or None."""
+        return self._trouble
+
     def check(self) -> None:
         """Return if this run may still write; wait while that is open.
 
@@ -304,11 +310,11 @@ class RepositoryLock:
             return
         self._keeper = None
         if not keeper.stop(_RELEASE_PATIENCE):
-            trouble = remove_lock_files(self._repository, self._state)
-            if trouble is not None:
+            self._trouble = remove_lock_files(self._repository, self._state)
+            if self._trouble is not None:
                 self._repository.events.warn(
-                    f"The lock on {self._repository.location} could not be removed ({trouble}); it "
-                    "may be in the way of others until it is "
+                    f"The lock on {self._repository.location} could not be removed "
+                    f"({self._trouble.rstrip('.')}); it may be in the way of others until it is "
                     f"{STALE_SECONDS / 60:.0f} minutes old."
                 )
         self._leave_hangup()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._core.errors import ObjectMissing, WrongPassword
+from .._core.errors import ObjectMissing, StorageError, WrongPassword
 from .._repository.config import CONFIG
 from .._repository.keys import keys_opened_by
 from .._repository.removal import (
@@ -94,6 +94,11 @@ def remove_repository(
                 plan = plan_removal(repository.backend)
                 check_plan(plan, repository.location, force=force)
                 remove_all_but_locks(repository, lock, plan, last_key=last_key)
+            if lock.trouble is not None:
+                raise StorageError(
+                    f"The repository in {repository.location} is removed, but its lock could not "
+                    f"be ({lock.trouble.rstrip('.')}); run it again once that is mended."
+                )
             remove_empty_folders(repository.backend)
         return dataclasses.replace(
             _result(plan, repository.location),
