@@ -95,7 +95,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-keys:
+repository_keys:
   description: The keys as they are after the task, by id.
   returned: success
   type: list

@@ -63,7 +63,7 @@ class KeyResult:
         """Return it in plain types, with the ids before and after as ``diff``."""
         after: list[Plain] = [key["id"] or "(new)" for key in self.keys]
         return {
-            "keys": [dict(key) for key in self.keys],
+            "repository_keys": [dict(key) for key in self.keys],
             "diff": {"before": {"keys": list(self.before)}, "after": {"keys": after}},
         }
 
