@@ -32,7 +32,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._workflows.reposi
     check_repository,
 )
 from tests.faults.site import Child
-from tests.fix_backup import access
+from tests.fix_backup import HookedEvents, access
 from tests.fix_quick_key import make_key_quick
 from tests.fix_repository import PASSWORD, Place
 from tests.made_snapshots import SnapshotMaker, made_rows
@@ -102,6 +102,23 @@ def test_checks_beside_backups_and_prunes_find_nothing(place: Place, tmp_path: P
     finally:
         stop.touch()
         assert child.wait() == 0
+
+
+def test_what_went_away_after_the_first_look_is_no_damage(local_place: Place) -> None:
+    made(local_place)
+    with local_place.open() as other:
+        SnapshotMaker(other).make({"shop": {"public.gone": made_rows("gone", 900)}}, host="churn")
+
+        def forget_and_prune() -> None:
+            with other.lock(exclusive=True) as lock:
+                old = [one for one in list_snapshots(other) if one.hostname == "churn"]
+                delete_objects(other, lock, [f"snapshots/{one.id.hex()}" for one in old])
+                prune(other, lock, max_unused_percent=0)
+
+        events = HookedEvents("check_surveyed", forget_and_prune)
+        found = check(local_place, events=events)
+    assert found.ok, found.summary()
+    assert found.snapshots == 1
 
 
 @pytest.mark.parametrize(("version", "format_version"), [("0.18", 1), ("0.19", 2)])

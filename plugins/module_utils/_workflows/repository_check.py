@@ -144,6 +144,7 @@ class _Run:
         if self._request.what_is_read != "none":
             self._read(survey, subset, reading)
             survey = survey_repository(self._repository)
+        self._repository.events.progress("check_surveyed", snapshots=len(survey.snapshots))
         for dummy in range(_TRIES):
             damage = (*survey.damage, *_pack_damage(reading, survey))
             lost = lost_blobs(_still_there(reading, survey), survey.index)
