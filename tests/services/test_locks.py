@@ -127,14 +127,26 @@ class TestBesideRestic:
             assert statuses(restic, UNLOCKED) == dict.fromkeys(UNLOCKED, 0)
 
     def test_restic_reads_our_lock_and_unlock_leaves_it(
-        self, repository: Repository, local_place: Place, version: str
+        self,
+        repository: Repository,
+        local_place: Place,
+        version: str,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        """With all that a lock of ours can hold beside restic's fields, of which it sees nothing."""
+        for name in ("CLUSTER", "POD_NAMESPACE", "POD_UID"):
+            monkeypatch.setenv(f"GRANARY_{name}", name)
         restic = local_place.restic(version)
         with RepositoryLock(repository, exclusive=True, timing=LockTiming()) as lock:
             assert lock.id is not None
             shown = restic.json("cat", "lock", lock.id.hex(), "--no-lock")
             shown = shown[0] if isinstance(shown, list) else shown
             assert (shown["pid"], shown["exclusive"]) == (os.getpid(), True)
+            assert "granary" not in shown
+            (found,) = list_locks(repository)
+            assert found.lock is not None
+            assert found.lock.origin is not None
+            assert found.lock.origin.pod_uid == "POD_UID"
             for dummy in range(3):
                 restic.run("unlock")  # sends SIGHUP to this process
             assert lock.still_there()
