@@ -107,7 +107,7 @@ def play(cell: Cell, site: Site) -> list[str]:
     if cell.kind in ON_OWN_DISK:
         mend(site.folder.parent)
     if cell.kind in {"late", "doubled"}:
-        _do_it(site, struck[0])
+        land(site, struck[0])
     complaints = complaints or _lost(readable, site) or _judge(cell, site, struck[0], clock)
     return complaints or _lost(readable, site)
 
@@ -155,7 +155,7 @@ def _lost(readable: frozenset[bytes], site: Site) -> list[str]:
     return [f"{len(missing)} of {len(readable)} blobs can be read no more"] if missing else []
 
 
-def _do_it(site: Site, struck: Line) -> None:
+def land(site: Site, struck: Line) -> None:
     """What the storage was asked for happens now, whoever knows of it."""
     with open_backend(site.place.settings) as backend:
         if struck["verb"] == "delete":
@@ -176,7 +176,7 @@ def _judge(cell: Cell, site: Site, struck: Line, clock: ShiftedClock) -> list[st
     if cell.kind == "doubled" and cell.work.made_after:
         # Once more, long after. A file of the index then names packs that are gone; the next prune
         # drops such names.
-        _do_it(site, struck)
+        land(site, struck)
         complaints += Oracle.of(site).complaints(site)
         assert in_child(partial(runs.prune, site, "after the doubled one")) == 0
     if cell.work.made_after:

@@ -64,12 +64,12 @@ class Call:
 def _trace(script: str, site: Site, *options: str) -> tuple[list[Call], str]:
     """Run a script under strace; its calls below the repository's folder, and what it printed."""
     log = site.journal.path.with_name("strace.log")
-    strace = ensure("strace") / "bin" / "strace"
+    strace = str(ensure("strace") / "bin" / "strace")
     text = script.format(folder=str(site.folder), scratch=str(site.journal.path.parent))
     paths = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {TREE!r}]\n"
     done = subprocess.run(
         [
-            *(strace, "-f", "-y", "-e", f"trace={_CALLS}", *options, "-o", log),
+            *(strace, "-f", "-y", "-e", f"trace={_CALLS}", *options, "-o", str(log)),
             *(sys.executable, "-c", paths + text),
         ],
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},

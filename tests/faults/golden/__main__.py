@@ -82,8 +82,9 @@ def _make(place: Place, version: int) -> dict[str, t.Any]:
 
 
 def _back_up(server: PostgresServer, place: Place, **options: t.Any) -> str:
-    taken_over = {} if "format" in options else {"segment_threshold": 0}
-    made = back_up_server(server, place, databases=[DATABASE], **taken_over, **options)
+    if "format" not in options:
+        options["segment_threshold"] = 0
+    made = back_up_server(server, place, databases=[DATABASE], **options)
     assert made.snapshot.id is not None
     return made.snapshot.id
 
