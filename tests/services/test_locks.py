@@ -133,7 +133,7 @@ class TestBesideRestic:
         version: str,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """With all that a lock of ours can hold beside restic's fields, of which it sees nothing."""
+        """Of all that a lock of ours can hold beside its own fields it sees nothing."""
         for name in ("CLUSTER", "POD_NAMESPACE", "POD_UID"):
             monkeypatch.setenv(f"GRANARY_{name}", name)
         restic = local_place.restic(version)

@@ -189,11 +189,12 @@ class Backend(abc.ABC):
         not named.
         """
 
-    @abc.abstractmethod
     def remove_folders(self, names: Iterable[str]) -> None:
-        """Remove those of the folders that hold nothing, in that order, where a storage keeps
-        folders at all; that one stays is no error.
+        """Remove those of the folders that hold nothing, in that order; that one stays is no error.
+
+        For storages that keep folders; others have nothing to remove.
         """
+        return
 
     @abc.abstractmethod
     def close(self) -> None:

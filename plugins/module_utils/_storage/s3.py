@@ -24,7 +24,7 @@ from .s3_exclusive import ExclusiveWrites
 from .s3_requests import S3Requests, server_time
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
@@ -122,9 +122,6 @@ class S3Backend(Backend):
                 shown = name.removesuffix("/") if folder else name
                 if shown and not is_name(shown) and finished_name(shown) is None:
                     yield name
-
-    def remove_folders(self, names: Iterable[str]) -> None:
-        """Do nothing: a bucket has no folders."""
 
     def _list_call(self) -> Call:
         return self._requests.call(f"list {self.location}")
