@@ -29,7 +29,6 @@ if t.TYPE_CHECKING:
     from .._storage.model import Buffer
     from .index import Index, Record
     from .locks import RepositoryLock
-    from .model import PackRecord
     from .repository import Repository
     from .saver import BlobSaver
 
@@ -71,17 +70,11 @@ def repack(
         backend=repository.backend,
         guard=lock.check,
     )
-    written: list[PackRecord] = []
-
-    def on_pack(record: PackRecord) -> None:
-        written.append(dataclasses.replace(record, blobs=()))
-        writer.add(record)
-
     saver = repository.saver(
         # Asked for nothing: everything here is known, and is to be stored again.
         IndexBuilder().build(),
         pack_size=pack_size,
-        on_pack=on_pack,
+        on_pack=writer.add,
         guard=lock.check,
     )
     try:
@@ -94,7 +87,7 @@ def repack(
         raise
     finally:
         saver.close()
-    return sum(record.size for record in written)
+    return saver.stats.stored_bytes
 
 
 class _Copier:
