@@ -11,21 +11,24 @@ way are kept. What the files mean is not known here.
 
 from __future__ import annotations
 
+import array
 import dataclasses
 import typing as t
 
+from .._core.errors import RepositoryDamaged
 from .._core.units import plural
 from .model import BlobKind, split_ids
 from .pack_check import reason_of
+from .tree import read_tree
 from .usage import each_tree, find_usage
 
 if t.TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from .index import Index
     from .pack_check import BlobName
     from .reader import BlobReader
-    from .usage import TreeBlob, TreeEntry
+    from .usage import TreeBlob
 
 
 class LostPath(t.NamedTuple):
@@ -83,50 +86,84 @@ def find_losses(
     """
     if not lost and not find_usage(reader, index, roots).lacking:
         return Losses({})
-    trees: dict[bytes, _LossyTree] = {}
+    found = _Search(index, lost)
     for tree in each_tree(reader, index, roots):
-        found = _look_at(tree, index, lost)
-        if found is not None:
-            trees[tree.id] = found
-    while _climb(each_tree(reader, index, roots), trees):
-        pass
-    return Losses(trees)
+        found.take(tree)
+    return Losses(found.connect(reader, roots))
 
 
-def _look_at(tree: TreeBlob, index: Index, lost: Collection[BlobName]) -> _LossyTree | None:
-    if tree.damage is not None:
-        known = index.has(BlobKind.TREE, tree.id)
-        why = f"cannot be read ({reason_of(tree.damage)})" if known else "is in no index"
-        return _LossyTree(whole=f"its tree {tree.id.hex()} {why}")
-    files = [
-        LostPath(entry.name, reason)
-        for entry in tree.entries
-        if (reason := _what_lacks(entry, index, lost)) is not None
-    ]
-    return _LossyTree(files=files) if files else None
+class _Search:
+    """Finds the trees that are lossy themselves, then those above them.
 
+    Which tree holds which is kept as the first 8 bytes of both ids: millions of pairs fit, and two
+    trees of one beginning cost a read and no more.
+    """
 
-def _what_lacks(entry: TreeEntry, index: Index, lost: Collection[BlobName]) -> str | None:
-    blobs = split_ids(entry.content)
-    lacking = [
-        blob
-        for blob in blobs
-        if (BlobKind.DATA, blob) in lost or not index.has(BlobKind.DATA, blob)
-    ]
-    if not lacking:
-        return None
-    return f"{plural(len(lacking), 'blob')} of {len(blobs)}, the first is {lacking[0].hex()}"
+    def __init__(self, index: Index, lost: Collection[BlobName]) -> None:
+        self._index = index
+        self._lost = lost
+        self._marks = bytearray(len(index))
+        self._trees: dict[bytes, _LossyTree] = {}
+        self._above = array.array("Q")
+        self._below = array.array("Q")
 
-
-def _climb(found: Iterator[TreeBlob], trees: dict[bytes, _LossyTree]) -> bool:
-    """Add the folders that hold a lossy one; tell whether there were any that were not known."""
-    grown = False
-    for tree in found:
+    def take(self, tree: TreeBlob) -> None:
+        here = _short(tree.id)
         for entry in tree.entries:
-            if entry.subtree not in trees:
-                continue
-            here = trees.setdefault(tree.id, _LossyTree())
-            if entry.name not in here.folders:
-                here.folders[entry.name] = entry.subtree
-                grown = True
-    return grown
+            if entry.subtree is not None:
+                self._above.append(here)
+                self._below.append(_short(entry.subtree))
+        found = self._look_at(tree)
+        if found is not None:
+            self._trees[tree.id] = found
+
+    def connect(self, reader: BlobReader, roots: Iterable[bytes]) -> dict[bytes, _LossyTree]:
+        """Return all lossy trees below the roots, each with the folders that lead to others."""
+        lossy = {_short(tree) for tree in self._trees}
+        grown = True
+        while grown:
+            pairs = zip(self._above, self._below, strict=True)
+            above = {up for up, down in pairs if down in lossy and up not in lossy}
+            lossy |= above
+            grown = bool(above)
+        pending = {tree for tree in roots if _short(tree) in lossy}
+        done: set[bytes] = set()
+        while pending:
+            tree = pending.pop()
+            done.add(tree)
+            here = self._trees.setdefault(tree, _LossyTree())
+            if here.whole is None:
+                for node in read_tree(reader, tree):
+                    if node.subtree is not None and _short(node.subtree) in lossy:
+                        here.folders[node.name] = node.subtree
+            pending |= set(here.folders.values()) - done
+        return self._trees
+
+    def _look_at(self, tree: TreeBlob) -> _LossyTree | None:
+        if tree.damage is not None:
+            known = self._index.has(BlobKind.TREE, tree.id)
+            why = f"cannot be read ({reason_of(tree.damage)})" if known else "is in no index"
+            return _LossyTree(whole=f"its tree {tree.id.hex()} {why}")
+        try:
+            files = [
+                LostPath(entry.name, reason)
+                for entry in tree.entries
+                if (reason := self._what_lacks(entry.content)) is not None
+            ]
+        except RepositoryDamaged as exc:
+            return _LossyTree(whole=f"its tree {tree.id.hex()}: {reason_of(exc)}")
+        return _LossyTree(files=files) if files else None
+
+    def _what_lacks(self, content: bytes) -> str | None:
+        unknown = set(self._index.mark(BlobKind.DATA, content, self._marks))
+        if not unknown and not self._lost:
+            return None
+        blobs = split_ids(content)
+        lacking = [blob for blob in blobs if blob in unknown or (BlobKind.DATA, blob) in self._lost]
+        if not lacking:
+            return None
+        return f"{plural(len(lacking), 'blob')} of {len(blobs)}, the first is {lacking[0].hex()}"
+
+
+def _short(tree: bytes) -> int:
+    return int.from_bytes(tree[:8])
