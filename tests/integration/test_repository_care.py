@@ -132,87 +132,72 @@ def test_locks_are_shown(ansible: Ansible, local_place: Place) -> None:
     assert queried["result"] == [os.getpid()]
 
 
+ABSENT: dict[str, t.Any] = {"state": "absent"}
+FORCED: dict[str, t.Any] = {**ABSENT, "force": True}
+# Of each: on which repository, which module, its options, the error's code and words of it.
+BAD: dict[str, tuple[str, str, dict[str, t.Any], str | None, str]] = {
+    "absent without force": (
+        *("shop", "repository", ABSENT, "repository_not_empty"),
+        "holds 1 snapshot, so it was not removed; set force",
+    ),
+    "absent beside something else": (
+        *("crowded", "repository", FORCED, "repository_not_empty"),
+        "(holiday.jpg)",
+    ),
+    "absent with a wrong password": (
+        *("shop", "repository", {**FORCED, "password": "not it"}, "wrong_password"),
+        "give the password",
+    ),
+    "the last key": (
+        *("alone", "repository_key", {**ABSENT, "key_password": PASSWORD}, "config"),
+        "the last one, without which nobody could open it",
+    ),
+    "the key in use": (
+        *("shop", "repository_key", {**ABSENT, "key_password": PASSWORD}, "config"),
+        "is the one that password opens",
+    ),
+    "no key named": (
+        *("shop", "repository_key", ABSENT, "config"),
+        "needs either key_id or key_password",
+    ),
+    "two ways to name one": (
+        *("shop", "repository_key", {**ABSENT, "key_id": "ab", "key_password": SECOND}, None),
+        "mutually exclusive",
+    ),
+    "an id that is none": (
+        *("shop", "repository_key", {**ABSENT, "key_id": "SECOND"}, "config"),
+        "in lower-case hexadecimal digits",
+    ),
+    "an empty password": (
+        *("shop", "repository_key", {"key_password": ""}, "config"),
+        "key_password is empty",
+    ),
+    "nothing to replace by": (
+        *("shop", "repository_key", {"replace": True}, "config"),
+        "replace needs the new password",
+    ),
+}
+
+
 def test_bad_input_changes_nothing(ansible: Ansible, local_place: Place) -> None:
-    options = made(local_place)
-    with local_place.open() as repository:
-        add_quick_key(repository, SECOND)
-    beside = Place(where=folder_of(local_place).with_name("beside"), cache_dir=Path("/nonexistent"))
-    foreign = made(beside) | {"state": "absent", "force": True}
-    (folder_of(beside) / "holiday.jpg").write_bytes(b"not ours")
-    cases: dict[str, tuple[str, dict[str, t.Any], str | None, str]] = {
-        "absent without force": (
-            "repository",
-            {**options, "state": "absent"},
-            "repository_not_empty",
-            "holds 1 snapshot, so it was not removed; set force",
-        ),
-        "absent beside something else": (
-            "repository",
-            foreign,
-            "repository_not_empty",
-            "(holiday.jpg)",
-        ),
-        "absent with a wrong password": (
-            "repository",
-            {**options, "state": "absent", "force": True, "password": "not it"},
-            "wrong_password",
-            "give the password",
-        ),
-        "the last key": (
-            "repository_key",
-            {**made(place_beside(local_place)), "state": "absent", "key_password": PASSWORD},
-            "config",
-            "the last one, without which nobody could open it",
-        ),
-        "the key in use": (
-            "repository_key",
-            {**options, "state": "absent", "key_password": PASSWORD},
-            "config",
-            "is the one that password opens",
-        ),
-        "no key named": (
-            "repository_key",
-            {**options, "state": "absent"},
-            "config",
-            "needs either key_id or key_password",
-        ),
-        "two ways to name one": (
-            "repository_key",
-            {**options, "state": "absent", "key_id": "ab", "key_password": SECOND},
-            None,
-            "mutually exclusive",
-        ),
-        "an id that is none": (
-            "repository_key",
-            {**options, "state": "absent", "key_id": "SECOND"},
-            "config",
-            "in lower-case hexadecimal digits",
-        ),
-        "an empty password": (
-            "repository_key",
-            {**options, "key_password": ""},
-            "config",
-            "key_password is empty",
-        ),
-        "nothing to replace by": (
-            "repository_key",
-            {**options, "replace": True},
-            "config",
-            "replace needs the new password",
-        ),
+    folder = folder_of(local_place)
+    places = {
+        name: Place(where=folder / name, cache_dir=folder) for name in ("shop", "crowded", "alone")
     }
-    before = tree_of(folder_of(local_place).parent)
+    options = {name: made(place) for name, place in places.items()}
+    with places["shop"].open() as repository:
+        add_quick_key(repository, SECOND)
+    (folder / "crowded" / "holiday.jpg").write_bytes(b"not ours")
+    before = tree_of(folder)
     run = ansible.tasks(
-        *(Task(module=module, options=wrong) for module, wrong, *dummy in cases.values())
+        *(
+            Task(module=module, options=options[place] | wrong)
+            for place, module, wrong, *dummy in BAD.values()
+        )
     )
-    assert tree_of(folder_of(local_place).parent) == before
-    for (name, (*dummy, code, words)), result in zip(cases.items(), run.results, strict=True):
+    assert tree_of(folder) == before
+    for (name, (*dummy, code, words)), result in zip(BAD.items(), run.results, strict=True):
         assert result.failed, name
         assert result.code == code, (name, result.message)
         assert words in result.message, (name, result.message)
         assert code is None or is_one_sentence(result.message), result.message
-
-
-def place_beside(place: Place) -> Place:
-    """Another empty folder beside a place."""
-    return Place(where=folder_of(place).with_name("alone"), cache_dir=place.cache_dir)
