@@ -84,8 +84,8 @@ class SnapshotMaker:
         self._pack_size = pack_size
         self._files: dict[str, FileContent] = {}
 
-    def make(self, databases: Databases = SHOP, *, host: str = "main") -> Snapshot:
-        """Store it, as a backup does, and return the snapshot."""
+    def make(self, databases: Databases | None = None, *, host: str = "main") -> Snapshot:
+        """Store it (the shop by default), as a backup does, and return the snapshot."""
         repository = self._repository
         with repository.lock() as lock:
             index, report = repository.load_index()
@@ -100,7 +100,7 @@ class SnapshotMaker:
             saver = repository.saver(
                 index, pack_size=self._pack_size, on_pack=writer.add, guard=lock.check
             )
-            self._store(saver, databases)
+            self._store(saver, SHOP if databases is None else databases)
             files = {path: one for path, one in self._files.items() if path not in self._leave_out}
             tree = save_tree(saver, files)
             saver.finish()

@@ -64,10 +64,11 @@ def large(stage: Stage) -> Stage:
     return replace(stage, snapshot=made["snapshot"]["id"])
 
 
-def test_damage_is_found_named_repaired_and_filled(large: Stage) -> None:
-    fine, all_read, told = run(large, check(large), check(large, read_data=True), info(large))
-    assert not fine.failed
-    assert not all_read.failed
+def assert_fine(stage: Stage) -> None:
+    """Nothing is wrong yet, and the repository remembers that."""
+    fine, all_read, told = run(stage, check(stage), check(stage, read_data=True), info(stage))
+    assert not (fine.failed)
+    assert not (all_read.failed)
     assert fine["check"]["ok"]
     assert not fine["changed"]
     assert fine["check"]["packs_read"] == 0
@@ -75,35 +76,44 @@ def test_damage_is_found_named_repaired_and_filled(large: Stage) -> None:
     assert told["last_check"]["read_data"] == "all"
     assert told["last_check"]["ok"]
 
-    pack = flip(large, ORDERS)
-    found, shown = run(large, check(large, read_data=True), info(large))
+
+def assert_found(stage: Stage, pack: str) -> None:
+    """The damage is named, and whom it hits."""
+    found, shown = run(stage, check(stage, read_data=True), info(stage))
     assert found.failed
     assert found.code == "repository_damaged"
     assert [one["name"] for one in found["check"]["damage"]] == [pack]
-    (damaged,) = [one for one in found["check"]["damaged_snapshots"] if one["id"] == large.snapshot]
+    (damaged,) = [one for one in found["check"]["damaged_snapshots"] if one["id"] == stage.snapshot]
     (database,) = damaged["databases"]
     assert (database["name"], database["tables"]) == ("shop", ["sales.orders"])
-    for words in (pack, large.snapshot[:8], "host main", "sales.orders", "repair: true"):
+    for words in (pack, stage.snapshot[:8], "host main", "sales.orders", "repair: true"):
         assert words in found.message
     assert shown["last_data_check"]["damage"] == [
         f"{one['name']}: {one['reason']}" for one in found["check"]["damage"]
     ]
 
-    files = tree_of(large.path)
-    predicted = run(large, check(large, repair=True, check=True))[0]
-    assert tree_of(large.path) == files
-    repaired, again = run(large, check(large, repair=True), check(large, repair=True))
-    assert predicted["changed"]
-    assert repaired["changed"]
-    assert not again["changed"]
+
+def assert_repaired(stage: Stage, pack: str) -> None:
+    """A repair does what check mode said, once, and says what is left to do."""
+    files = tree_of(stage.path)
+    (predicted,) = run(stage, check(stage, repair=True, check=True))
+    assert tree_of(stage.path) == files
+    repaired, again = run(stage, check(stage, repair=True), check(stage, repair=True))
+    assert (predicted["changed"], repaired["changed"], again["changed"]) == (True, True, False)
     assert repaired["check"]["repair"] == predicted["check"]["repair"]
     assert repaired["check"]["repair"]["set_aside"] == [pack]
     assert repaired.failed, "the snapshot has lost rows until a backup brings them back"
     assert "run a backup" in repaired.message
-
-    refused = run(large, large.restore(snapshot=large.snapshot, rename={"shop": "lossy"}))[0]
+    (refused,) = run(stage, stage.restore(snapshot=stage.snapshot, rename={"shop": "lossy"}))
     assert refused.code == "repository_damaged"
     assert "repository_check" in refused.message
+
+
+def test_damage_is_found_named_repaired_and_filled(large: Stage) -> None:
+    assert_fine(large)
+    pack = flip(large, ORDERS)
+    assert_found(large, pack)
+    assert_repaired(large, pack)
     backup, whole, restored, final = run(
         large,
         large.backup(segment_threshold=0),

@@ -22,7 +22,6 @@ import typing as t
 from .._core.errors import ConfigError, ObjectMissing, RepositoryDamaged, RepositoryError
 from .check import indexed_packs
 from .index_file import to_record
-from .model import StoredBlob
 from .pack_check import WHOLE_BYTES, PackReader
 from .read_ahead import read_ahead
 from .unpacked import list_ids
@@ -31,6 +30,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from .index import Index
+    from .model import StoredBlob
     from .pack_check import BlobName, PackReading
     from .repository import Repository
 
@@ -111,7 +111,7 @@ def read_other_packs(repository: Repository, packs: Mapping[bytes, int]) -> Iter
     yield from _read_packs(repository, items, lambda name, plain: None)
 
 
-_Item = tuple[bytes, int, tuple[StoredBlob, ...] | None]
+_Item: t.TypeAlias = "tuple[bytes, int, tuple[StoredBlob, ...] | None]"
 
 
 class _IndexReplaced(Exception):
