@@ -195,8 +195,9 @@ def test_what_may_be_mended_is_not_removed(local_place: Place, lost: str, words:
     path = local_place.where / lost
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     before = all_of(local_place)
-    with pytest.raises(RepositoryDamaged, match=words):
+    with pytest.raises(RepositoryDamaged, match=words) as caught:
         remove(local_place)
+    assert caught.value.sentence.endswith("or remove it by hand.")
     assert all_of(local_place) == before
 
 

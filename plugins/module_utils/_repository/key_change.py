@@ -204,7 +204,9 @@ def _prove(repository: Repository, key_id: bytes, password: Secret) -> None:
     except ObjectMissing:
         found = None
     if found != repository.key:
-        raise RepositoryDamaged(
+        damaged = RepositoryDamaged(
             f"{name} was stored, but does not open the repository when it is read back; no key was "
             "removed, look after the storage."
         )
+        damaged.advice = ""  # it is there already, and of no snapshot
+        raise damaged

@@ -179,11 +179,13 @@ def check_remains(backend: Backend, plan: RemovalPlan) -> None:
     lacking = "key" if plan.names[CONFIG] else "config"
     content = next((kind for kind in _CONTENT if plan.names[kind]), None)
     if content is not None:
-        raise RepositoryDamaged(
+        damaged = RepositoryDamaged(
             f"{backend.location} holds files of a repository ({content}/) but no {lacking}, so "
             "nobody can open it, and it was not removed; bring config and keys back from a copy, "
             "or remove it by hand."
         )
+        damaged.advice = ""  # what cannot be opened cannot be checked
+        raise damaged
     if any((backend.age_seconds(name) or 0) < ABANDONED_SECONDS for name in plan.names["keys"]):
         raise RepositoryLocked(
             f"Somebody makes a repository in {backend.location} at this moment; try again in "
