@@ -62,7 +62,7 @@ class Recorder(Listener):
         """Journal the end."""
         serial = self._begun.pop(id(operation), None)
         if serial is not None:
-            self._journal.append("end", serial=serial)
+            self._journal.append("end", serial=serial, refused=operation.refused)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,14 +116,22 @@ def crash_states(
     promises = 0
     objects = dict(start)
     flying: dict[str, Line] = {}
+    refused = {line["serial"] for line in lines if line.word == "end" and line["refused"]}
     for number, line in enumerate(lines, 1):
         if line.word == "begin":
             flying[line["serial"]] = line
+        elif line.word == "end" and line["refused"]:
+            # Whoever was first has landed, though he may not know it yet.
+            name = flying.pop(line["serial"])["name"]
+            for first in flying.values():
+                if first["name"] == name and first["serial"] not in refused:
+                    _land(objects, first)
         elif line.word == "end":
             _land(objects, flying.pop(line["serial"]))
         else:
             promises = number
-        for state in _at_moment(objects, list(flying.values()), number, chance):
+        landing = [one for one in flying.values() if one["serial"] not in refused]
+        for state in _at_moment(objects, landing, number, chance):
             key = state.digest, promises
             if key not in seen:
                 seen.add(key)

@@ -36,14 +36,17 @@ if t.TYPE_CHECKING:
 Verb = t.Literal["write", "delete", "read"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class Operation:
-    """One call: of a write its bytes too; `exclusive` where it must not replace."""
+    """One call: of a write its bytes too; `exclusive` where it must not replace, and `refused` once
+    it is known that it did not, since the name was taken.
+    """
 
     verb: Verb
     name: str
     data: bytes = b""
     exclusive: bool = False
+    refused: bool = False
 
     @property
     def folder(self) -> str:
@@ -93,8 +96,11 @@ class InterposedBackend(Backend):
 
     def write_exclusive(self, name: str, data: Buffer) -> bool | None:
         """As the real one, told of."""
-        with self._told(Operation("write", name, bytes(data), exclusive=True)):
-            return self._real.write_exclusive(name, data)
+        operation = Operation("write", name, bytes(data), exclusive=True)
+        with self._told(operation):
+            made = self._real.write_exclusive(name, data)
+            operation.refused = not made
+        return made
 
     def size(self, name: str) -> int | None:
         """As the real one."""
