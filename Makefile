@@ -1,6 +1,6 @@
 # Every target does all of its own set-up. Needed beforehand: Debian 12 (or a later one), root, git, make, python3 >= 3.11.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long bench
+.PHONY: help install demo test test-long test-faults bench
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON3 ?= python3
@@ -50,6 +50,10 @@ test: install ## every check and test, matrices sampled; the last line counts
 test-long: install ## the same with whole matrices
 	@python -m tests.testbed install test long
 	@python -m tests.run --long $(TESTS)
+
+test-faults: install ## the whole failure matrix, all crash states, 20 minutes of many at once
+	@python -m tests.testbed install test
+	@python -m tests.run --long --only faults $(TESTS)
 
 bench: install ## side by side with pg_dump | restic, on this machine
 	@python -m tests.testbed install test

@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""python -m benchmarks [speed|memory] [--rounds N] [--gigabytes N]
+"""python -m benchmarks [speed|memory|scale] [--rounds N] [--gigabytes N]
+
+scale: [--index-files N] [--on local|s3]
 
 Ratios between two ways of doing the same on one machine in one run; a figure that misses its limit
 makes the exit status 1.
@@ -24,6 +26,7 @@ from tests.testbed.postgres import PostgresOptions, PostgresServer
 from .contenders import Contest, Granary, PgDumpWithRestic, stored_bytes
 from .data import make_database
 from .memory import Footprint, measure
+from .scale import INDEX_FILES, measure_scale
 
 MAJOR = 15
 GB = 10**9
@@ -148,15 +151,27 @@ def memory(arguments: argparse.Namespace) -> bool:
     return report.met
 
 
+def scale(arguments: argparse.Namespace) -> bool:
+    """Measure a backup, a prune's plan and a merge in a repository of a million blobs."""
+    report = Report()
+    kinds = [arguments.on] if arguments.on else ["local", "s3"]
+    for index_files in [arguments.index_files] if arguments.index_files else INDEX_FILES:
+        measure_scale(index_files, kinds, report.at_most)
+    return report.met
+
+
 def main() -> int:
     """Run what was asked for."""
+    runs = {"speed": speed, "memory": memory, "scale": scale}
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["speed", "memory", "all"], default="all")
+    parser.add_argument("what", nargs="?", choices=[*runs, "all"], default="all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--gigabytes", type=float, default=1.5)
+    parser.add_argument("--index-files", type=int, choices=INDEX_FILES)
+    parser.add_argument("--on", choices=["local", "s3"])
     arguments = parser.parse_args()
-    runs = {"speed": [speed], "memory": [memory], "all": [speed, memory]}[arguments.what]
-    missed = [run for run in runs if not run(arguments)]
+    chosen = runs.values() if arguments.what == "all" else [runs[arguments.what]]
+    missed = [run for run in chosen if not run(arguments)]
     return 1 if missed else 0
 
 

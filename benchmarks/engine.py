@@ -14,7 +14,17 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.redaction i
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.model import (
     ConnectionSettings,
 )
-from ansible_collections.granary.postgres.plugins.module_utils._storage.model import LocalSettings
+from ansible_collections.granary.postgres.plugins.module_utils._repository.prune import (
+    plan_prune,
+    prune,
+)
+from ansible_collections.granary.postgres.plugins.module_utils._repository.repository import (
+    Repository,
+)
+from ansible_collections.granary.postgres.plugins.module_utils._storage.model import (
+    LocalSettings,
+    S3Settings,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._workflows.backup import run_backup
 from ansible_collections.granary.postgres.plugins.module_utils._workflows.repository import (
     create_repository,
@@ -29,14 +39,30 @@ from ansible_collections.granary.postgres.plugins.module_utils._workflows.restor
 JOBS = 2
 
 
+def _settings(repository: str) -> LocalSettings | S3Settings:
+    """Read a path, or s3:URL/bucket/prefix as restic writes it."""
+    if not repository.startswith("s3:"):
+        return LocalSettings(path=repository)
+    endpoint, bucket, prefix = repository.removeprefix("s3:").rsplit("/", 2)
+    return S3Settings(bucket=bucket, prefix=prefix, endpoint=endpoint)
+
+
 def main(verb: str, repository: str, *arguments: str) -> None:
     """Do what ``verb`` says."""
     access = RepositoryAccess(
-        settings=LocalSettings(path=repository), passwords=(Secret(os.environ["RESTIC_PASSWORD"]),)
+        settings=_settings(repository), passwords=(Secret(os.environ["RESTIC_PASSWORD"]),)
     )
     events = SilentEvents()
     if verb == "create":
         create_repository(access, create_bucket=False, check_mode=False, events=events)
+        return
+    if verb in {"plan", "prune"}:
+        with Repository.open(access.settings, access.passwords) as opened:
+            if verb == "plan":
+                plan_prune(opened)
+                return
+            with opened.lock(exclusive=True) as lock:
+                prune(opened, lock)
         return
     host, port, bin_dir, *databases = arguments
     connection = ConnectionSettings(host=host, port=int(port), user="postgres", dbname="postgres")

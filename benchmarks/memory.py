@@ -11,6 +11,7 @@ import os
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from .contenders import PASSWORD
@@ -20,16 +21,20 @@ LOOK_SECONDS = 0.1
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """The most that was seen: PSS of all our processes, and bytes of our scratch files."""
+    """The most that was seen: PSS of all our processes, and bytes of our scratch files; and how
+    long it took.
+    """
 
     pss_bytes: int
     scratch_bytes: int
+    seconds: float
 
 
 def measure(argv: list[str]) -> Footprint:
     """Run a command to its end and return the most that it used at any moment."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as scratch:
         env = {**os.environ, "RESTIC_PASSWORD": PASSWORD, "TMPDIR": scratch}
+        started = time.monotonic()
         with subprocess.Popen(argv, env=env) as process:
             ended = threading.Event()
             most = [0, 0]
@@ -42,11 +47,12 @@ def measure(argv: list[str]) -> Footprint:
             watcher = threading.Thread(target=look)
             watcher.start()
             code = process.wait()
+            seconds = time.monotonic() - started
             ended.set()
             watcher.join()
     if code:
         raise subprocess.CalledProcessError(code, argv)
-    return Footprint(pss_bytes=most[0], scratch_bytes=most[1])
+    return Footprint(pss_bytes=most[0], scratch_bytes=most[1], seconds=seconds)
 
 
 def _family(pid: int) -> list[int]:

@@ -63,6 +63,11 @@ def info(**more: t.Any) -> Make:
     return lambda scene: Task(module="repository_info", options=scene.stage.repository | more)
 
 
+def check(**more: t.Any) -> Make:
+    """A check of the repository with something wrong."""
+    return lambda scene: Task(module="repository_check", options=scene.stage.repository | more)
+
+
 def on_place(module: str, place: Callable[[Scene], dict[str, t.Any]]) -> Make:
     """A task of any module of ours on another repository."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tests.bad_input import (
     Case,
     backup,
+    check,
     folder,
     info,
     on_place,
@@ -67,6 +68,30 @@ SNAPSHOT = [
     Case("bad query", info(query="snapshots[0"), "config", ("snapshots[0", "correct query"), True),
     Case("query of a wrong type", info(query="length(`1`)"), "config", ("length", "query"), True),
     Case("negative limit", info(limit=-1), "config", ("limit",), True),
+]
+
+CHECK = [
+    Case("subset of nothing", check(read_data_subset="0%"), "config", ("'0%'", "such as 5%")),
+    Case("subset of too much", check(read_data_subset="101%"), "config", ("'101%'", "100%"), True),
+    Case("third of two", check(read_data_subset="3/2"), "config", ("'3/2'", "such as 2/10")),
+    Case("part 0", check(read_data_subset="0/5"), "config", ("'0/5'",), True),
+    Case("too many parts", check(read_data_subset="1/257"), "config", ("256/256",), True),
+    Case("negative subset", check(read_data_subset="-5%"), "config", ("'-5%'",), True),
+    Case("subset in words", check(read_data_subset="half"), "config", ("'half'",), True),
+    Case("subset of no unit", check(read_data_subset="5"), "config", ("'5'",), True),
+    Case(
+        "subset and all",
+        check(read_data_subset="5%", read_data=True),
+        "config",
+        ("read_data reads all", "give one of the two"),
+    ),
+    Case(
+        "subset and repair",
+        check(read_data_subset="1/2", repair=True),
+        "config",
+        ("repair reads all", "give one of the two"),
+        True,
+    ),
 ]
 
 CLASHES = [

@@ -27,12 +27,15 @@ ENGINE = f"{UNIT}/plugins/module_utils"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """Some tests that one pytest runs; ``parallel`` says whether they may run beside each other."""
+    """Some tests that one pytest runs; ``parallel`` says whether they may run beside each other,
+    ``short`` that ``--long`` takes their short form, unless they are named by ``--only``.
+    """
 
     name: str
     paths: tuple[str, ...]
     options: tuple[str, ...] = ()
     parallel: bool = False
+    short: bool = False
 
 
 SUITES = (
@@ -46,6 +49,8 @@ SUITES = (
     Suite(name="faces", paths=(UNIT,), options=("--ignore-glob=*/module_utils/_[!a]*",)),
     Suite(name="services", paths=("tests/services",), parallel=True),
     Suite(name="integration", paths=("tests/integration",), parallel=True),
+    # Their long form takes an hour and more: `make test-faults`.
+    Suite(name="faults", paths=("tests/faults",), parallel=True, short=True),
 )
 NAMES = ("checks", *(suite.name for suite in SUITES))
 
@@ -114,7 +119,7 @@ def _run_suite(suite: Suite, options: argparse.Namespace, report: Path, tally: T
         f"--junit-xml={report}",
         *suite.paths,
     ]
-    if options.long:
+    if options.long and (options.only or not suite.short):
         command += ["--long", "--pg-majors=all"]
     if suite.parallel and options.workers > 1:
         command += ["-n", str(options.workers), "--dist", "loadfile"]

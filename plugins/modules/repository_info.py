@@ -9,8 +9,8 @@ DOCUMENTATION = r"""
 module: repository_info
 short_description: Show what is in a repository of PostgreSQL backups
 description:
-  - Lists the snapshots of a repository in the restic format, whoever made them, and sizes.
-  - Takes no lock where none can be written, and says so.
+  - Lists the snapshots of a repository in the restic format, whoever made them, who holds locks, what the last check found, and sizes.
+  - Takes no lock, and removes none.
 version_added: 0.1.0
 extends_documentation_fragment:
   - granary.postgres._attributes
@@ -37,8 +37,8 @@ options:
     type: int
   query:
     description:
-      - A JMESPath expression over RV(repository), RV(snapshots) and RV(stats).
-      - What it selects is returned as RV(result), in place of the three.
+      - A JMESPath expression over RV(repository), RV(snapshots), RV(locks), RV(last_check), RV(last_data_check) and RV(stats).
+      - What it selects is returned as RV(result), in place of them.
     type: str
 requirements:
   - jmespath, for O(query)
@@ -67,6 +67,22 @@ EXAMPLES = r"""
     host: main
     limit: 1
     query: snapshots[0].time
+
+- name: Who holds a lock
+  granary.postgres.repository_info:
+    backend:
+      local:
+        path: /var/backups/postgres
+    password: "{{ backup_password }}"
+    query: locks[].[host, pid, owner, age_seconds]
+
+- name: Was all well when it was checked last
+  granary.postgres.repository_info:
+    backend:
+      local:
+        path: /var/backups/postgres
+    password: "{{ backup_password }}"
+    query: last_check.summary
 """
 
 RETURN = r"""
@@ -123,6 +139,108 @@ snapshots:
       description: The size of its files, before compression and deduplication, or V(null) where its maker left it out.
       type: int
       sample: 1503238553
+locks:
+  description: The locks, oldest first; each run that works on the repository holds one.
+  returned: without O(query)
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: The id of its file, which is another one every five minutes.
+      type: str
+      sample: 9d7c3b1a5e8f2046c1d3e5f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b
+    time:
+      description: When it was last refreshed, by its owner's clock, or V(null) where the file cannot be read; so with all that the file says.
+      type: str
+      sample: "2026-11-22T03:00:00.123456789Z"
+    exclusive:
+      description: Whether nobody else may hold one beside it; backups and restores share.
+      type: bool
+      sample: false
+    host:
+      description: The machine, container or pod that its owner runs on.
+      type: str
+      sample: db1
+    username:
+      description: The owner's user.
+      type: str
+      sample: postgres
+    pid:
+      description: The owner's process there.
+      type: int
+      sample: 4711
+    age_seconds:
+      description: Seconds since it was last refreshed, by the clock of the storage, or V(null) where that cannot be found out.
+      type: float
+      sample: 34.0
+    owner:
+      description:
+        - What is known of the owner from the host that runs the task.
+        - V(alive), when that very process is seen to run; V(gone), when that is proved, and then the next run that the lock stands in the way of
+          removes it; V(unknown) otherwise, such as on another host.
+      type: str
+      sample: alive
+    reason:
+      description: Why the owner is V(gone), or V(null).
+      type: str
+      sample: its process is gone
+last_check:
+  description: The result of the last M(granary.postgres.repository_check), V(null) where there was none.
+  returned: without O(query)
+  type: dict
+  contains: &result_of_check
+    ok:
+      description: Whether nothing was damaged, or nothing was any more after a repair.
+      type: bool
+      sample: true
+    summary:
+      description: The result in a sentence.
+      type: str
+      sample: "The repository in /var/backups/postgres is whole: 14 snapshots, 211 packs, of which 211 were read to the last byte."
+    advice:
+      description: What to do, in this order.
+      type: list
+      elements: str
+      sample: []
+    time:
+      description: When the check began (RFC 3339, UTC).
+      type: str
+      sample: "2026-11-22T04:00:00.123456789Z"
+    read_data:
+      description: How much of the packs was read; V(none), V(all) or the part.
+      type: str
+      sample: all
+    packs:
+      description: How many packs there were.
+      type: int
+      sample: 211
+    packs_read:
+      description: How many of them were read.
+      type: int
+      sample: 211
+    damage:
+      description: The damaged files of the repository, each with what is wrong with it, at most 100; of a repair, those that it found.
+      type: list
+      elements: str
+      sample: []
+    damage_count:
+      description: How many these are.
+      type: int
+      sample: 0
+    damaged_snapshots:
+      description: The snapshots that cannot be restored whole, each with what it has lost, at most 100.
+      type: list
+      elements: str
+      sample: []
+    damaged_snapshots_count:
+      description: How many these are.
+      type: int
+      sample: 0
+last_data_check:
+  description: The same of the last one that read data, in full or in part.
+  returned: without O(query)
+  type: dict
+  contains: *result_of_check
 stats:
   description: Numbers of the repository as a whole.
   returned: without O(query)

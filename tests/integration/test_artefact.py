@@ -24,7 +24,15 @@ from tests.fix_stage import ROWS, SHOP, counts_of, drop_new_databases
 from tests.testbed.components import cache_folder
 from tests.testbed.process import run
 
-MODULES = {"backup", "repository", "repository_info", "restore"}
+MODULES = {
+    "backup",
+    "repository",
+    "repository_check",
+    "repository_info",
+    "repository_key",
+    "restore",
+    "retention",
+}
 ANSIBLE_CORE = "ansible-core==2.19.*"
 
 

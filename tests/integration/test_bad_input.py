@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.bad_input import HTML, NOBODY, NOT_HTTP, Case, Scene
-from tests.bad_input_choices import CLASHES, SNAPSHOT
+from tests.bad_input_choices import CHECK, CLASHES, SNAPSHOT
 from tests.bad_input_places import REPOSITORY, SERVER
 from tests.fix_ansible import Result
 from tests.fix_pooler import PoolerFactory
@@ -29,7 +29,7 @@ from tests.testbed.ports import HOST, free_port
 from tests.testbed.postgres import client_bin
 from tests.testbed.s3 import S3Server
 
-CASES = [*REPOSITORY, *SERVER, *SNAPSHOT, *CLASHES]
+CASES = [*REPOSITORY, *SERVER, *SNAPSHOT, *CHECK, *CLASHES]
 
 
 class WebServer(http.server.BaseHTTPRequestHandler):

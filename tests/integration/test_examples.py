@@ -42,7 +42,7 @@ class Places:
         """The options of an example with our places in theirs."""
         backend = options["backend"]
         adapted = {**options, **self._backend(backend)}
-        if module in {"repository", "repository_info"}:
+        if module in {"repository", "repository_info", "repository_key", "retention"}:
             return adapted
         server = self.servers[str(options.get("login_host") or options["login_unix_socket"])]
         adapted |= {"bin_dir": str(client_bin(17)), "login_port": server.port}
@@ -94,18 +94,23 @@ def examples_of(module: str) -> list[dict[str, t.Any]]:
 
 def test_every_example_runs(ansible: Ansible, places: Places, tmp_path: Path) -> None:
     tasks = []
-    for module in ("repository", "backup", "repository_info", "restore"):
+    for module in (
+        *("repository", "backup", "repository_info", "restore", "retention"),
+        "repository_key",  # the last: it changes the password
+    ):
         for example in examples_of(module):
             name = f"granary.postgres.{module}"
             assert set(example) == {"name", name}
             tasks.append({**example, name: places.adapt(module, example[name])})
-    assert len(tasks) >= 9
+    assert len(tasks) >= 18
     assert len({task["name"] for task in tasks}) == len(tasks)
     playbook = tmp_path / "examples.yml"
     play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
     playbook.write_text(yaml.safe_dump([play], sort_keys=False), encoding="utf-8")
     variables = {
         "backup_password": PASSWORD,
+        "second_password": "the second one",
+        "next_password": "the next one",
         "database_password": PLAIN,
         "s3_access_key": places.bucket.access_key,
         "s3_secret_key": places.bucket.secret_key,

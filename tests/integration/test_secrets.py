@@ -109,7 +109,14 @@ def tasks_on(repository: dict[str, t.Any], shops: dict[str, dict[str, t.Any]]) -
         Task(module="backup", options={**source, "segment_threshold": 0}),
         Task(module="restore", options=target, diff=True),
         Task(module="repository_info", options=repository),
+        Task(module="retention", options={**repository, "keep_last": 1}, diff=True),
+        Task(
+            module="repository_key",
+            options={**repository, "key_password": "planted-second-key"},
+            diff=True,
+        ),
         # From here on all fail.
+        Task(module="repository_key", options={**repository, "state": "absent", "key_id": "x"}),
         Task(module="backup", options={**source, "login_password": "planted-but-wrong"}),
         Task(module="backup", options={**source, "password": "planted-but-wrong"}),
         Task(module="backup", options={**source, "bin_dir": "/nowhere"}),
@@ -124,7 +131,7 @@ def tasks_on(repository: dict[str, t.Any], shops: dict[str, dict[str, t.Any]]) -
     ]
 
 
-WORKING = 5
+WORKING = 7
 # Modules as files, as by default, and everything that Ansible can say of an error.
 LOUD = {"ANSIBLE_PIPELINING": "0", "ANSIBLE_DISPLAY_TRACEBACK": "always"}
 
@@ -190,7 +197,7 @@ def test_secrets_stay_secret_with_a_bucket(
     wrong = {**options, "secret_key": "planted-but-wrong"}
     tasks.append(Task(module="repository_info", options=wrong))
     tasks[3] = Task(module="restore", options={**tasks[3].options, "rename": {"shop": "again"}})
-    tasks[10] = Task(module="restore", options={**tasks[10].options, "rename": {"shop": "again"}})
+    tasks[13] = Task(module="restore", options={**tasks[13].options, "rename": {"shop": "again"}})
     check_run(run_watched(ansible, tasks))
     client = planted_bucket.client()
     keys = planted_bucket.list_keys("")

@@ -46,6 +46,7 @@ def test_module_defaults_give_the_shared_options_once(
             {"name": "make", "granary.postgres.repository": {}},
             {"name": "back up", "granary.postgres.backup": {"host": "main"}},
             {"name": "look", "granary.postgres.repository_info": {"query": "length(snapshots)"}},
+            {"name": "tidy", "granary.postgres.retention": {"keep_last": 1}},
             {
                 "name": "restore",
                 "granary.postgres.restore": {"rename": {"postgres": "copy"}},
@@ -58,4 +59,5 @@ def test_module_defaults_give_the_shared_options_once(
     run = ansible.playbook(str(playbook))
     assert run.status == 0, run.output
     assert run.only("look")["result"] == 1
+    assert len(run.only("tidy")["kept"]) == 1
     assert run.only("restore")["restore"]["databases"][0]["target"] == "copy"

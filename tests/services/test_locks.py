@@ -127,14 +127,26 @@ class TestBesideRestic:
             assert statuses(restic, UNLOCKED) == dict.fromkeys(UNLOCKED, 0)
 
     def test_restic_reads_our_lock_and_unlock_leaves_it(
-        self, repository: Repository, local_place: Place, version: str
+        self,
+        repository: Repository,
+        local_place: Place,
+        version: str,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        """Of all that a lock of ours can hold beside its own fields it sees nothing."""
+        for name in ("CLUSTER", "POD_NAMESPACE", "POD_UID"):
+            monkeypatch.setenv(f"GRANARY_{name}", name)
         restic = local_place.restic(version)
         with RepositoryLock(repository, exclusive=True, timing=LockTiming()) as lock:
             assert lock.id is not None
             shown = restic.json("cat", "lock", lock.id.hex(), "--no-lock")
             shown = shown[0] if isinstance(shown, list) else shown
             assert (shown["pid"], shown["exclusive"]) == (os.getpid(), True)
+            assert "granary" not in shown
+            (found,) = list_locks(repository)
+            assert found.lock is not None
+            assert found.lock.origin is not None
+            assert found.lock.origin.pod_uid == "POD_UID"
             for dummy in range(3):
                 restic.run("unlock")  # sends SIGHUP to this process
             assert lock.still_there()
@@ -184,14 +196,21 @@ import sys
 sys.path[:0] = [{root!r}, {tree!r}]
 from pathlib import Path
 from tests.fix_repository import Place, list_snapshots, read_files
-from ansible_collections.granary.postgres.plugins.module_utils._core.errors import RepositoryLocked
+from {package}._core.errors import RepositoryLocked
+from {package}._repository.lock_state import Moment, SystemClock
+from {package}._repository.locks import RepositoryLock
 place = Place(where=Path({folder!r}), cache_dir=Path("/nonexistent"))
 with place.open() as repository:
     {body}
 """
 
 HOLD = """
-    with repository.lock(exclusive=True):
+    class Apart:
+        def now(self):
+            now = SystemClock().now()
+            return Moment(now.boot, now.wall + {hours} * 3600)
+
+    with RepositoryLock(repository, exclusive=True, clock=Apart()):
         print("held", flush=True)
         sys.stdin.read()
 """
@@ -214,6 +233,7 @@ def script(repository: Repository, body: str, *wrapper: str) -> Iterator[subproc
     text = SCRIPT.format(
         root=str(ROOT),
         tree=TREE,
+        package=list_locks.__module__.removesuffix("._repository.lock_file"),
         folder=repository.location,
         body=body.strip(),
     )
@@ -237,16 +257,20 @@ def said_by(running: subprocess.Popen[str]) -> str:
 
 @pytest.mark.parametrize("mounted", [(), ("--mount-proc",)], ids=["old /proc", "own /proc"])
 class TestTwoPidNamespacesOfOneHostname:
+    @pytest.mark.parametrize("hours", [0, 1, -1])
     def test_a_live_owner_in_the_other_one_is_never_dead(
-        self, repository: Repository, mounted: tuple[str, ...]
+        self, repository: Repository, mounted: tuple[str, ...], hours: int
     ) -> None:
+        """Nor with a clock that is an hour apart."""
         inside = ("unshare", "--pid", "--fork", "--kill-child", *mounted)
-        with script(repository, HOLD, *inside) as running:
+        with script(repository, HOLD.format(hours=hours), *inside) as running:
             assert running.stdout is not None
             assert running.stdout.readline() == "held\n"
             (found,) = list_locks(repository)
             assert found.lock is not None
             assert found.lock.pid < 10  # its number there; here it is another process, or none
+            ahead = found.lock.time.unix_ns / 1e9 - time.time()
+            assert round(ahead / 3600) == hours
             with pytest.raises(RepositoryLocked):
                 repository.lock(exclusive=True).acquire()
             assert list_locks(repository) == [found]

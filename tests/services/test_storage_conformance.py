@@ -31,6 +31,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._storage.model im
     S3Settings,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._storage.registry import open_backend
+from ansible_collections.granary.postgres.plugins.module_utils._storage.s3_client import connect
 from tests.testbed.s3 import Bucket, S3Server
 
 Settings = LocalSettings | S3Settings
@@ -301,6 +302,66 @@ def test_a_forked_worker_opens_its_own(settings: Settings, backend: Backend) -> 
 def mark_of_the_fork() -> str:
     """What an S3 backend says to a process that did not open it."""
     return "An S3 backend was used after a fork; open one in each process."
+
+
+def _plant(settings: Settings, name: str, data: bytes) -> None:
+    """Store as neither backend would: under the name of an unfinished write, or a foreign one."""
+    if isinstance(settings, LocalSettings):
+        path = Path(settings.path, name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+    else:
+        connect(settings).put_object(
+            Bucket=settings.bucket, Key=f"{settings.root}{name}", Body=data
+        )
+
+
+def test_unfinished_writes_are_found_and_discarded(backend: Backend, settings: Settings) -> None:
+    assert list(backend.unfinished()) == []
+    left = {"config-tmp-12": b"", "data/aa/bb-tmp-3": b"half", "index/cc-tmp-4": b"some"}
+    foreign = ["config-tmp-x", "-tmp-1", "a b-tmp-1", "config.tmp"]
+    for name in foreign:
+        _plant(settings, name, b"not ours")
+    backend.write("data/aa/bb", b"whole")
+    for name, data in left.items():
+        _plant(settings, name, data)
+    found = {one.name: one for one in backend.unfinished()}
+    assert {name: one.size for name, one in found.items()} == {n: len(d) for n, d in left.items()}
+    assert all(0 <= one.age_seconds < 60 for one in found.values())
+    backend.discard_unfinished("data/aa/bb-tmp-3")
+    backend.discard_unfinished("data/aa/bb-tmp-3")
+    assert {one.name for one in backend.unfinished()} == set(left) - {"data/aa/bb-tmp-3"}
+    assert backend.read("data/aa/bb") == b"whole"
+    for name in ("data/aa/bb", "../x-tmp-1", *foreign):
+        with pytest.raises(StorageError):
+            backend.discard_unfinished(name)
+
+
+def test_strangers_are_all_that_is_neither_ours_nor_unfinished(
+    backend: Backend, settings: Settings
+) -> None:
+    assert list(backend.strangers()) == []
+    for name in ("config", "data/aa/bb", "index/a.b"):
+        backend.write(name, b"ours")
+    _plant(settings, "config-tmp-12", b"")
+    foreign = ["config-tmp-x", "a b", "data/.hidden", "data/aa/\u00e9"]
+    for name in foreign:
+        _plant(settings, name, b"not ours")
+    assert sorted(backend.strangers()) == sorted(foreign)
+    assert {entry.name for entry in backend.entries("")} == {"config", "data/aa/bb", "index/a.b"}
+
+
+def test_folders_go_only_when_they_are_empty(backend: Backend, settings: Settings) -> None:
+    for name in ("data/aa/bb", "data/cc/dd", "index/ee"):
+        backend.write(name, b"x")
+    backend.delete("data/aa/bb")
+    backend.delete("index/ee")
+    backend.remove_folders(["data/aa", "data/cc", "data", "index", "keys"])
+    assert [entry.name for entry in backend.entries("")] == ["data/cc/dd"]
+    if isinstance(settings, LocalSettings):
+        folders = {path for path in Path(settings.path).rglob("*") if path.is_dir()}
+        assert folders == {Path(settings.path, name) for name in ("data", "data/cc")}
+    backend.write("data/aa/bb", b"again")
 
 
 @pytest.mark.parametrize("name", ["", "../config", "/etc/passwd", "a//b", "config-tmp-1"])

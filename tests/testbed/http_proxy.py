@@ -10,13 +10,17 @@ Faults are placed by event (the third PUT below data/, say), never by the clock.
 from __future__ import annotations
 
 import contextlib
+import datetime
+import email.utils
 import http.client
 import http.server
 import re
 import socket
 import struct
 import threading
+import time
 import typing as t
+import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -76,6 +80,9 @@ class _State:
     target_port: int
     lock: threading.Lock = field(default_factory=threading.Lock)
     flowing: threading.Event = field(default_factory=threading.Event)
+    ahead_seconds: float = 0.0
+    hidden_seconds: float = 0.0
+    stored: dict[str, float] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
@@ -128,6 +135,16 @@ class HttpProxy:
                 self._state.flowing.clear()
             self._state.faults.append(fault)
         return fault
+
+    def move_clock(self, seconds: float) -> None:
+        """Let the server seem to have so many seconds later than it has; what it stored it did by
+        its own clock.
+        """
+        self._state.ahead_seconds = seconds
+
+    def hide_from_listings(self, seconds: float) -> None:
+        """Let listings lag: what was stored through the proxy is in none for so long."""
+        self._state.hidden_seconds = seconds
 
     def clear(self) -> None:
         """Disarm all faults; a stalled request is let go."""
@@ -216,16 +233,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         finally:
             target.close()
+        if self.command == "PUT":
+            with self.proxy.lock:
+                self.proxy.stored[urllib.parse.unquote(self.path)] = time.monotonic()
         if kind == "cut_after":
             self._reset()
         else:
+            body = self._lag(body) if "list-type=2" in self.path else body
             self._give_back(answer, body, short=kind == "short_body")
 
     def _give_back(self, answer: http.client.HTTPResponse, body: bytes, *, short: bool) -> None:
         self.send_response_only(answer.status, answer.reason)
         for name, value in answer.getheaders():
             if name.lower() not in _HOP_BY_HOP | {"content-length"}:
-                self.send_header(name, value)
+                self.send_header(name, self._moved(value) if name.lower() == "date" else value)
         size = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(body))
         if size is not None and answer.status != http.HTTPStatus.NO_CONTENT:
             self.send_header("Content-Length", size)
@@ -233,6 +254,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body[: len(body) // 2] if short else body)
         if short:
             self.close_connection = True
+
+    def _lag(self, listing: bytes) -> bytes:
+        """A listing without what was stored a short time ago."""
+        bucket = self.path.partition("?")[0].rstrip("/")
+        with self.proxy.lock:
+            since = time.monotonic() - self.proxy.hidden_seconds
+            hidden = {path for path, stored in self.proxy.stored.items() if stored > since}
+
+        def keep(found: re.Match[bytes]) -> bytes:
+            key = urllib.parse.unquote(found[1].decode())
+            return b"" if f"{bucket}/{key}" in hidden else found[0]
+
+        return re.sub(rb"<Contents>.*?<Key>(.*?)</Key>.*?</Contents>", keep, listing, flags=re.S)
+
+    def _moved(self, date: str) -> str:
+        moment = email.utils.parsedate_to_datetime(date)
+        ahead = datetime.timedelta(seconds=self.proxy.ahead_seconds)
+        return email.utils.format_datetime(moment + ahead, usegmt=True)
 
     def _read_body(self, request: Request, take: Callable[[bytes], object]) -> None:
         """The request's body, which we ask for where the client waits to be asked."""

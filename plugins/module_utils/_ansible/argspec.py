@@ -124,6 +124,30 @@ def repository_info() -> ArgumentSpec:
     )
 
 
+def repository_check() -> ArgumentSpec:
+    """How much of the data to read, and whether to repair."""
+    return ArgumentSpec(
+        options={
+            "read_data": {"type": "bool", "default": False},
+            "read_data_subset": {"type": "str"},
+            "repair": {"type": "bool", "default": False},
+        },
+    )
+
+
+def repository_key() -> ArgumentSpec:
+    """Which key is to be there or to go."""
+    return ArgumentSpec(
+        options={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "key_password": _text(no_log=True),
+            "key_id": _text(),
+            "replace": {"type": "bool", "default": False},
+        },
+        mutually_exclusive=(("key_password", "key_id"),),
+    )
+
+
 def backup() -> ArgumentSpec:
     """What to back up, and how."""
     return ArgumentSpec(
@@ -163,5 +187,30 @@ def restore() -> ArgumentSpec:
             "globals": {"type": "bool", "default": True},
             "jobs": {"type": "int"},
             **{name: {"type": "bool", "default": False} for name in flags},
+        },
+    )
+
+
+def retention() -> ArgumentSpec:
+    """Which snapshots stay, and whether what only the others used goes."""
+    rules = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
+    spans = ("within", *(f"within_{name}" for name in rules[1:]))
+    texts: Option = {"type": "list", "elements": "str"}
+    return ArgumentSpec(
+        options={
+            "host": {"type": "str"},
+            "paths": texts,
+            "tags": texts,
+            "snapshots": texts,
+            **{f"keep_{name}": {"type": "str"} for name in (*rules, *spans)},
+            "keep_tags": texts,
+            "group_by": {
+                "type": "list",
+                "elements": "str",
+                "choices": ["host", "paths", "tags"],
+                "default": ["host", "paths"],
+            },
+            "prune": {"type": "bool", "default": True},
+            "allow_remove_all": {"type": "bool", "default": False},
         },
     )

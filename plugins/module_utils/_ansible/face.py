@@ -27,7 +27,7 @@ def run_module(module: AnsibleModule, action: Action, libraries: Iterable[str]) 
     raises.
 
     ``libraries`` are the Python libraries that the call needs. A ``diff`` in the result is kept
-    only in diff mode.
+    only in diff mode; a result of which ``failed`` is true ends the module as a failure.
     """
     events = RecordedEvents()
     try:
@@ -35,16 +35,23 @@ def run_module(module: AnsibleModule, action: Action, libraries: Iterable[str]) 
         result = action(module.params, module.check_mode, events)
     except GranaryError as exc:
         _show_warnings(module, events)
-        details = {name: value for name, value in exc.details.items() if value is not None}
-        module.fail_json(
-            msg=exc.message,
-            error={"code": exc.code, "retryable": exc.retryable, "details": details},
-        )
+        module.fail_json(**failure(exc))
     _show_warnings(module, events)
     # pylint: disable-next=protected-access; AnsibleModule has no public name for diff mode
     if not module._diff:
         result.pop("diff", None)
+    if result.get("failed"):
+        module.fail_json(**result)
     module.exit_json(**result)
+
+
+def failure(exc: GranaryError) -> dict[str, t.Any]:
+    """Return what a failed task returns of its error; put into a result, it makes that a failure
+    which keeps the rest.
+    """
+    details = {name: value for name, value in exc.details.items() if value is not None}
+    error = {"code": exc.code, "retryable": exc.retryable, "details": details}
+    return {"failed": True, "msg": exc.sentence, "error": error}
 
 
 def _show_warnings(module: AnsibleModule, events: RecordedEvents) -> None:

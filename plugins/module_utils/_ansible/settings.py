@@ -11,6 +11,8 @@ import typing as t
 from .._core.redaction import Secret
 from .._postgres.model import ConnectionSettings
 from .._storage.model import LocalSettings, S3Settings
+from .._workflows.check_result import CheckRequest
+from .._workflows.keys import KeyRequest
 from .._workflows.requests import RepositoryAccess
 
 if t.TYPE_CHECKING:
@@ -37,6 +39,30 @@ def storage_settings(params: Params) -> BackendSettings:
         session_token=_secret(params["session_token"]),
         profile=params["profile"],
         ca_bundle=params["ca_bundle"],
+    )
+
+
+def check_request(params: Params) -> CheckRequest:
+    """Return how a repository is to be checked."""
+    return CheckRequest(
+        repository=repository_access(params),
+        read_data=params["read_data"],
+        read_data_subset=params["read_data_subset"],
+        repair=params["repair"],
+    )
+
+
+def key_request(params: Params) -> KeyRequest:
+    """Return what is wanted of the repository's keys; an empty password stays one, and is refused
+    later.
+    """
+    password = params["key_password"]
+    return KeyRequest(
+        repository=repository_access(params),
+        state=params["state"],
+        key_password=None if password is None else Secret(password),
+        key_id=params["key_id"],
+        replace=params["replace"],
     )
 
 

@@ -26,6 +26,7 @@ GranaryError
     RepositoryLocked  *
     LockLost
     RepositoryDamaged
+    RepositoryNotEmpty            it holds what must not go with it
     SnapshotMissing
     SnapshotAmbiguous
   PostgresError
@@ -48,6 +49,8 @@ from __future__ import annotations
 
 import typing as t
 
+_CHECK = "repository_check"  # the module that finds damage and names whom it hits
+
 
 class GranaryError(Exception):
     """Base of every error that the engine raises on purpose.
@@ -57,11 +60,20 @@ class GranaryError(Exception):
 
     code: t.ClassVar[str] = "granary"
     retryable: t.ClassVar[bool] = False
+    advice: str = ""
+    """What the user can do, for a kind of error that is raised where only the fact is known."""
 
     def __init__(self, message: str, **details: str | int | None) -> None:
         super().__init__(message)
         self.message = message
         self.details = details
+
+    @property
+    def sentence(self) -> str:
+        """The message for people: with the advice of its kind, unless that is in it already."""
+        if not self.advice or _CHECK in self.message:
+            return self.message
+        return f"{self.message.rstrip('.')}; {self.advice}."
 
     def __reduce__(self) -> tuple[t.Any, ...]:
         # Errors cross from workers to the coordinator by pickle; keyword details need help.
@@ -176,6 +188,13 @@ class RepositoryDamaged(RepositoryError):
     """Stored bytes are missing or are not what their name says."""
 
     code = "repository_damaged"
+    advice = f"run {_CHECK} to see which snapshots and tables are damaged, and what to do"
+
+
+class RepositoryNotEmpty(RepositoryError):
+    """The repository holds snapshots, or its place holds other things; it was not removed."""
+
+    code = "repository_not_empty"
 
 
 class SnapshotMissing(RepositoryError):

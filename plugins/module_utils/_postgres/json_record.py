@@ -43,9 +43,7 @@ def parse_object(data: bytes, what: str) -> dict[str, object]:
     try:
         found = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as exc:
-        raise RepositoryDamaged(
-            f"{what} is not JSON ({exc}); check the repository or take another snapshot."
-        ) from exc
+        raise RepositoryDamaged(f"{what} is not JSON ({exc}); take another snapshot.") from exc
     if not isinstance(found, dict):
         raise RepositoryDamaged(f"{what} is not a JSON object; take another snapshot.")
     return found
@@ -136,5 +134,5 @@ class _Decoder:
     def _wrong(self, place: str, wanted: str) -> t.NoReturn:
         raise RepositoryDamaged(
             f"{self._what} is damaged: {place.lstrip('.') or 'its top'} should hold {wanted}; "
-            "check the repository or take another snapshot."
+            "take another snapshot."
         )

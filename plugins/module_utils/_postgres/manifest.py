@@ -237,8 +237,10 @@ def decode(data: bytes) -> Manifest:
     """
     found = parse_object(data, WHAT).get("format")
     if isinstance(found, int) and found > FORMAT:
-        raise RepositoryDamaged(
+        newer = RepositoryDamaged(
             f"{WHAT} has format {found}, this version of granary.postgres reads up to {FORMAT}; "
             "use a newer version of the collection."
         )
+        newer.advice = ""
+        raise newer
     return decode_record(Manifest, data, WHAT)

@@ -100,13 +100,25 @@ class BlobDecoder:
 
         ``name`` says in ``RepositoryDamaged`` which blob of which pack it is.
         """
-        if location.plain_length is None:
-            plain = bytes(crypto.unseal_view(self._key, sealed, name=name))
-        else:
-            if len(self._room) < len(sealed):
-                self._room = bytearray(len(sealed) + len(sealed) // 2)
-            opened = crypto.unseal_view(self._key, sealed, name=name, room=self._room)
+        return bytes(self._open(blob_id, location, sealed, name)[1])
+
+    def content(self, blob_id: bytes, location: Location, sealed: Buffer, *, name: str) -> Buffer:
+        """Return what was sealed, compressed or not, checked as by ``decode``.
+
+        It is valid until the next call.
+        """
+        return self._open(blob_id, location, sealed, name)[0]
+
+    def _open(
+        self, blob_id: bytes, location: Location, sealed: Buffer, name: str
+    ) -> tuple[Buffer, Buffer]:
+        """Return what was sealed, and the plain bytes, which are checked."""
+        if len(self._room) < len(sealed):
+            self._room = bytearray(len(sealed) + len(sealed) // 2)
+        opened = crypto.unseal_view(self._key, sealed, name=name, room=self._room)
+        plain: Buffer = opened
+        if location.plain_length is not None:
             plain = decompress_exactly(self._decompressor, opened, location.plain_length, name=name)
         if hashlib.sha256(plain).digest() != blob_id:
             raise RepositoryDamaged(f"{name} is damaged: its SHA-256 is not its id.")
-        return plain
+        return opened, plain

@@ -17,7 +17,7 @@ import struct
 import typing as t
 
 from .index_file import ENTRY, NOT_COMPRESSED
-from .model import ID_BYTES, BlobKind, Location
+from .model import ID_BYTES, BlobKind, Location, split_ids
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,12 +25,27 @@ if t.TYPE_CHECKING:
 # The pack's number, and the kind as its highest bit, follow the entry.
 _PACK_WORD = struct.Struct("<I")
 _KIND_SHIFT = 31
+_KIND_BIT = _KIND_SHIFT % 8  # in the last byte of the word
 _PACK_MASK = (1 << _KIND_SHIFT) - 1
 _RECORD = struct.Struct(ENTRY.format + "I")
 _STARTS = 1 << 16
 _BOUNDS = struct.Struct("<II")
 _BUCKETS = 256
 _FIRST_BUCKET_BYTES = 1 << 14
+_RECORDS_AT_ONCE = 4096
+
+
+class Record(t.NamedTuple):
+    """A place of a blob. ``pack`` is the pack's place in ``Index.packs``; ``plain_length`` may be
+    ``NOT_COMPRESSED``.
+    """
+
+    id: bytes
+    kind: int
+    pack: int
+    offset: int
+    length: int
+    plain_length: int
 
 
 class Index:
@@ -56,7 +71,7 @@ class Index:
 
     def has(self, kind: BlobKind, blob_id: bytes) -> bool:
         """Tell whether the blob is stored."""
-        return next(self._numbers(kind, blob_id), None) is not None
+        return next(self.numbers(kind, blob_id), None) is not None
 
     def find(self, kind: BlobKind, blob_id: bytes) -> Location | None:
         """Return a place where the blob can be read, or None if it is not stored."""
@@ -64,7 +79,7 @@ class Index:
 
     def locations(self, kind: BlobKind, blob_id: bytes) -> Iterator[Location]:
         """Yield all places where the blob can be read."""
-        for number in self._numbers(kind, blob_id):
+        for number in self.numbers(kind, blob_id):
             record = _RECORD.unpack_from(self._memory, self._records + number * _RECORD.size)
             dummy, offset, length, plain_length, word = record
             at = self._pack_ids + ID_BYTES * (word & _PACK_MASK)
@@ -75,8 +90,51 @@ class Index:
                 plain_length=None if plain_length == NOT_COMPRESSED else plain_length,
             )
 
-    def _numbers(self, kind: BlobKind, blob_id: bytes) -> Iterator[int]:
-        """Yield the numbers of the records of a blob."""
+    def mark(self, kind: BlobKind, ids: bytes, marks: bytearray) -> list[bytes]:
+        """Set the byte in ``marks``, one a record, of the first record of each blob in ``ids`` (a
+        run of ids) to 1; return those that are not stored.
+        """
+        memory, records, size = self._memory, self._records, _RECORD.size
+        kind_at, bounds = size - 1, _BOUNDS.unpack_from
+        unknown = []
+        for start in range(0, len(ids), ID_BYTES):
+            blob_id = ids[start : start + ID_BYTES]
+            low, high = bounds(memory, 4 * (blob_id[0] << 8 | blob_id[1]))
+            # The records of one beginning are few: a search in C beats halving in Python.
+            at = memory.find(blob_id, records + low * size, records + high * size)
+            number, rest = divmod(at - records, size)
+            if at >= 0 and rest == 0 and memory[at + kind_at] >> _KIND_BIT == kind:
+                marks[number] = 1
+                continue
+            found = next(self.numbers(kind, blob_id), None)
+            if found is None:
+                unknown.append(blob_id)
+            else:
+                marks[found] = 1
+        return unknown
+
+    def records(self) -> Iterator[Record]:
+        """Yield all records in the order of their numbers: by id, those of one blob together."""
+        end = self._records + _RECORD.size * self._blobs
+        for start in range(self._records, end, _RECORD.size * _RECORDS_AT_ONCE):
+            part = self._memory[start : min(end, start + _RECORD.size * _RECORDS_AT_ONCE)]
+            for blob_id, offset, length, plain_length, word in _RECORD.iter_unpack(part):
+                kind, pack = word >> _KIND_SHIFT, word & _PACK_MASK
+                yield Record(blob_id, kind, pack, offset, length, plain_length)
+
+    def record(self, number: int) -> Record:
+        """Return one record."""
+        found = _RECORD.unpack_from(self._memory, self._records + number * _RECORD.size)
+        blob_id, offset, length, plain_length, word = found
+        kind, pack = word >> _KIND_SHIFT, word & _PACK_MASK
+        return Record(blob_id, kind, pack, offset, length, plain_length)
+
+    def packs(self) -> list[bytes]:
+        """Return the ids of all packs; a record names one by its place in this list."""
+        return split_ids(self._memory[self._pack_ids : self._pack_ids + ID_BYTES * self._packs])
+
+    def numbers(self, kind: BlobKind, blob_id: bytes) -> Iterator[int]:
+        """Yield the numbers of the records of a blob, from 0, below ``len``."""
         memory, records, size = self._memory, self._records, _RECORD.size
         low, end = _BOUNDS.unpack_from(memory, 4 * (blob_id[0] << 8 | blob_id[1]))
         high = end

@@ -18,7 +18,7 @@ import time
 import typing as t
 
 from .._core.errors import RepositoryDamaged
-from .model import ID_BYTES, BlobKind
+from .model import ID_BYTES, BlobKind, PackRecord, StoredBlob
 from .pack import EMPTY_PACK_BYTES, entry_bytes
 from .unpacked import write_unpacked
 
@@ -27,7 +27,6 @@ if t.TYPE_CHECKING:
 
     from .._storage.base import Backend
     from .crypto import MasterKey
-    from .model import PackRecord
 
 # restic begins a new file at these marks too; readers hold one file at a time in memory.
 FULL_FILE_BLOBS = 50_000
@@ -86,6 +85,23 @@ def _checked_pack(pack: object) -> IndexedPack:
     return pack
 
 
+def to_record(pack: IndexedPack) -> PackRecord:
+    """Return a pack of an index file as what is indexed anew."""
+    blobs = []
+    for kind, entry in pack.blobs:
+        blob_id, offset, length, plain_length = ENTRY.unpack(entry)
+        blobs.append(
+            StoredBlob(
+                id=blob_id,
+                kind=kind,
+                offset=offset,
+                length=length,
+                plain_length=None if plain_length == NOT_COMPRESSED else plain_length,
+            )
+        )
+    return PackRecord(id=pack.id, size=pack.size, blobs=tuple(blobs))
+
+
 def encode_index(packs: Iterable[PackRecord]) -> bytes:
     """Return the JSON of an index file; field order and spacing are those of restic."""
     return json.dumps(
@@ -128,6 +144,16 @@ class IndexWriter:
         self._since = 0.0
         self._written: list[bytes] = []
 
+    @property
+    def written(self) -> tuple[bytes, ...]:
+        """The ids of the files that were written up to now."""
+        return tuple(self._written)
+
+    @property
+    def waiting(self) -> tuple[bytes, ...]:
+        """The ids of the packs that no file names yet."""
+        return tuple(self._packs)
+
     def add(self, pack: PackRecord) -> None:
         """Take a durable pack into the next file, and write that if it is due. A pack that waits
         already is not taken twice.
@@ -147,7 +173,7 @@ class IndexWriter:
         """Write what waits, if anything; return the ids of all files written up to now."""
         if self._packs:
             self._write()
-        return tuple(self._written)
+        return self.written
 
     def _write(self) -> None:
         self._guard()

@@ -110,10 +110,10 @@ def load_index(
 
 
 def _unreadable(backend: Backend, files: list[DamagedFile]) -> RepositoryDamaged:
-    said = listed((file.reason for file in files), _REASONS_SHOWN, "; ")
+    said = listed((file.reason.rstrip(".") for file in files), _REASONS_SHOWN, "; ")
     return RepositoryDamaged(
         f"{plural(len(files), 'index file')} in {backend.location} cannot be read ({said}); "
-        "make the index anew with `restic repair index`, then try again.",
+        "make the index anew with repository_check and repair: true, then try again.",
         file=files[0].name,
     )
 

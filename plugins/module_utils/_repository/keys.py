@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -41,6 +42,21 @@ _MIB = 1 << 20
 # A key file is anybody's who can write into the store: it must not make us take all memory or time.
 _MAX_MEMORY = 1 << 30
 _MAX_P = 256
+MAX_KEYS = 20
+"""restic tries no more key files than this before it gives up."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFile:
+    """A key file, and what its maker wrote beside the key; None where that is missing.
+
+    Nobody vouches for these words: whoever can write into the store can change them.
+    """
+
+    id: bytes
+    created: str | None
+    username: str | None
+    hostname: str | None
 
 
 def key_name(key_id: bytes) -> str:
@@ -155,6 +171,10 @@ def find_master_keys(
         except (RepositoryDamaged, ObjectMissing) as exc:
             damage = exc.message
             continue
+        # One that opens is good enough; of one that does not, it is known whose fault that is.
+        if not any(masters) and hashlib.sha256(data).digest() != key_id:
+            damage = f"{name} is damaged: the SHA-256 of its {len(data):,} bytes is not its name"
+            continue
         tried += 1
         for master in masters:
             if master is not None:
@@ -162,6 +182,46 @@ def find_master_keys(
                 yield key_id, master
     if not opened:
         raise _no_key(backend, tried, damage)
+
+
+def list_key_files(backend: Backend) -> list[KeyFile]:
+    """Return all key files, by id, whether they can be used or not; opens none."""
+    found = []
+    for key_id in sorted(list_ids(backend, "keys")):
+        try:
+            fields = json.loads(backend.read(key_name(key_id)))
+        except ObjectMissing:
+            continue
+        except ValueError:
+            fields = {}
+        told = fields if isinstance(fields, dict) else {}
+        found.append(
+            KeyFile(
+                id=key_id,
+                created=_text(told.get("created")),
+                username=_text(told.get("username")),
+                hostname=_text(told.get("hostname")),
+            )
+        )
+    return found
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def keys_opened_by(backend: Backend, password: Secret, master: MasterKey) -> Iterator[bytes]:
+    """Yield the id of each key file that ``password`` opens and that holds ``master``, by id; each
+    file that is tried takes about half a second.
+
+    A key of an interrupted creation holds another master key: it opens nothing and does not count.
+    """
+    try:
+        for key_id, found in find_master_keys(backend, [password]):
+            if found == master:
+                yield key_id
+    except (WrongPassword, RepositoryDamaged):
+        return
 
 
 def _no_key(backend: Backend, tried: int, damage: str) -> RepositoryDamaged | WrongPassword:

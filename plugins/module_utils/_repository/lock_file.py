@@ -34,13 +34,17 @@ class Origin:
 
     ``boot_id`` and ``machine_id`` are Linux's, ``pid_namespace`` is the inode of the owner's
     namespace, ``started`` the owner's start in clock ticks since boot (field 22 of proc(5) stat).
-    What the system does not tell is empty or 0 and proves nothing.
+    In a pod also the cluster, the pod's namespace there, and its uid. What the system does not tell
+    is empty or 0 and proves nothing.
     """
 
     boot_id: str
     machine_id: str
     pid_namespace: int
     started: int
+    cluster: str = ""
+    namespace: str = ""
+    pod_uid: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +67,14 @@ class Lock:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class FoundLock:
-    """A file below ``locks/``; ``lock`` is None when it cannot be read as one."""
+    """A file below ``locks/``; ``lock`` is None when it cannot be read as one.
+
+    ``refusal``: in which words the storage refused to remove it although its owner is gone.
+    """
 
     id: bytes
     lock: Lock | None
+    refusal: str | None = None
 
     @property
     def name(self) -> str:
@@ -77,8 +85,8 @@ class FoundLock:
         """Name the owner for people."""
         return "an unreadable lock file" if self.lock is None else self.lock.holder()
 
-    def to_return(self) -> dict[str, t.Any]:
-        """Return what faces show: plain types."""
+    def to_return(self) -> dict[str, str | int | bool | None]:
+        """Return what the file says, in plain types."""
         lock = self.lock
         return {
             "id": self.id.hex(),
@@ -106,13 +114,22 @@ def encode_lock(lock: Lock) -> bytes:
     }
     fields |= {name: value for name, value in (("uid", lock.uid), ("gid", lock.gid)) if value}
     if lock.origin is not None:
-        fields["granary"] = {
-            "bootID": lock.origin.boot_id,
-            "machineID": lock.origin.machine_id,
-            "pidns": lock.origin.pid_namespace,
-            "started": lock.origin.started,
-        }
+        fields["granary"] = _write_origin(lock.origin)
     return encode(fields)
+
+
+def _write_origin(origin: Origin) -> dict[str, Json]:
+    in_pod = {
+        "cluster": origin.cluster,
+        "namespace": origin.namespace,
+        "podUID": origin.pod_uid,
+    }
+    return {name: value for name, value in in_pod.items() if value} | {
+        "bootID": origin.boot_id,
+        "machineID": origin.machine_id,
+        "pidns": origin.pid_namespace,
+        "started": origin.started,
+    }
 
 
 def decode_lock(data: bytes) -> Lock:
@@ -141,6 +158,9 @@ def _read_origin(fields: Mapping[str, t.Any] | None) -> Origin | None:
         machine_id=str(fields.get("machineID", "")),
         pid_namespace=int(fields.get("pidns", 0)),
         started=int(fields.get("started", 0)),
+        cluster=str(fields.get("cluster", "")),
+        namespace=str(fields.get("namespace", "")),
+        pod_uid=str(fields.get("podUID", "")),
     )
 
 

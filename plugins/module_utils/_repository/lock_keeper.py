@@ -20,7 +20,7 @@ import signal
 import time
 import typing as t
 
-from .._core.errors import OutcomeUnknown, StorageError
+from .._core.errors import AccessDenied, OutcomeUnknown, StorageError
 from .lock_file import list_lock_ids, lock_name, seal_lock
 from .timestamp import Timestamp
 
@@ -110,7 +110,9 @@ class LockKeeper:
         return True
 
     def _write(self) -> bytes:
-        fresh = dataclasses.replace(self._lock, time=Timestamp(unix_ns=time.time_ns()))
+        fresh = dataclasses.replace(
+            self._lock, time=Timestamp.of_unix_seconds(self._state.now().wall)
+        )
         new, sealed = seal_lock(self._repository, fresh)
         self._state.announce(new)
         # A write without an answer is settled by the listing that follows.
@@ -121,10 +123,14 @@ class LockKeeper:
     def _drop_leftover(self) -> None:
         """Remove the file that is not our current lock: the old one, or one whose refresh did not
         count.
+
+        Where nothing may be deleted it stays: the refresh counts, and whoever needs the place
+        finds a file that is older than 30 minutes.
         """
         leftover = self._state.other()
         if leftover is not None:
-            self._repository.backend.delete(lock_name(leftover))
+            with contextlib.suppress(AccessDenied):
+                self._repository.backend.delete(lock_name(leftover))
 
     def _lose(self) -> bool:
         self._state.lose(

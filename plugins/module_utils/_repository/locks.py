@@ -24,14 +24,17 @@ from .._core.errors import (
     AccessDenied,
     LockLost,
     OutcomeUnknown,
+    RepositoryDamaged,
     RepositoryLocked,
+    RepositoryMissing,
     StorageError,
     StorageFull,
 )
+from .config import read_config
 from .lock_file import FoundLock, Lock, list_lock_ids, list_locks, lock_name, seal_lock
 from .lock_keeper import remove_lock_files, start_keeper
 from .lock_state import LockState, LockTiming, SystemClock
-from .stale_locks import age_of, this_origin, without_stale
+from .stale_locks import STALE_SECONDS, age_of, this_origin, without_stale
 from .timestamp import Timestamp
 
 if t.TYPE_CHECKING:
@@ -80,6 +83,7 @@ class RepositoryLock:
         self._state = LockState(clock or SystemClock())
         self._keeper: KeeperProcess | None = None
         self._owner = 0
+        self._trouble: str | None = None
         self._hangup: t.Any = None
 
     def __enter__(self) -> RepositoryLock:
@@ -108,6 +112,7 @@ class RepositoryLock:
         self._handle_hangup()
         try:
             lock = self._acquire_file()
+            self._prove_repository()
             self._keeper = start_keeper(self._repository, lock, self._state, self._timing)
             self._owner = os.getpid()
         except (AccessDenied, StorageFull) as exc:
@@ -137,6 +142,8 @@ class RepositoryLock:
                 rival = self._place(lock)
                 if rival is None:
                     return lock
+            if rival.refusal is not None:
+                raise self._left_over(rival)
             left = deadline - time.monotonic()
             if left <= 0:
                 raise self._locked(rival)
@@ -154,7 +161,7 @@ class RepositoryLock:
         except KeyError:  # a container's user without an entry
             username = str(uid)
         return Lock(
-            time=Timestamp(unix_ns=time.time_ns()),
+            time=Timestamp.of_unix_seconds(self._state.now().wall),
             exclusive=self._exclusive,
             hostname=socket.gethostname(),
             username=username,
@@ -164,13 +171,31 @@ class RepositoryLock:
             origin=this_origin(),
         )
 
+    def _prove_repository(self) -> None:
+        """Look whether what was opened is still there: it may have been removed while we waited,
+        and what is written into its place now nobody could read.
+        """
+        try:
+            found = read_config(self._repository.backend, self._repository.key)
+        except RepositoryDamaged:
+            found = None
+        if found != self._repository.config:
+            raise RepositoryMissing(
+                f"The repository in {self._repository.location} was removed, and another one made "
+                "in its place, since it was opened; run it again."
+            )
+
     def _rival(self, own: bytes | None) -> FoundLock | None:
-        """Return a lock that we cannot be beside, after those of the dead are removed."""
+        """Return a lock that we cannot be beside, after those of the dead are removed; one of the
+        living, if there is one.
+        """
         others = [found for found in list_locks(self._repository) if found.id != own]
-        for found in without_stale(self._repository, others):
-            if self._exclusive or found.lock is None or found.lock.exclusive:
-                return found
-        return None
+        rivals = [
+            found
+            for found in without_stale(self._repository, others)
+            if self._exclusive or found.lock is None or found.lock.exclusive
+        ]
+        return min(rivals, key=lambda found: found.refusal is not None, default=None)
 
     def _place(self, lock: Lock) -> FoundLock | None:
         """Write our file; return the rival that was there after all, our file removed again, or
@@ -205,10 +230,18 @@ class RepositoryLock:
         since = "" if age is None else f", last refreshed {age:.0f} seconds ago"
         return RepositoryLocked(
             f"The repository at {self._repository.location} is {kind}locked by "
-            f"{rival.holder()}{since}: wait for its "
-            f"end, raise repository_lock_wait (now {self._wait_seconds:g} seconds), or, if that "
-            "process is gone for "
-            "sure, run `restic unlock`.",
+            f"{rival.holder()}{since}: wait for its end, or raise repository_lock_wait (now "
+            f"{self._wait_seconds:g} seconds); should that process be gone, the next run removes "
+            f"the lock by itself, {STALE_SECONDS / 60:.0f} minutes after its last refresh at the "
+            "latest.",
+            lock=rival.id.hex(),
+        )
+
+    def _left_over(self, rival: FoundLock) -> RepositoryLocked:
+        return RepositoryLocked(
+            f"A lock of {rival.holder()} in {self._repository.location} is left over, but the "
+            f"storage does not let it be removed ({(rival.refusal or '').rstrip('.')}); give this "
+            "login the right to delete what is below locks/.",
             lock=rival.id.hex(),
         )
 
@@ -223,6 +256,11 @@ class RepositoryLock:
         if self._hangup is not None:
             signal.signal(signal.SIGHUP, self._hangup)
             self._hangup = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the storage did not let the lock be removed when it was released, or None."""
+        return self._trouble
 
     def check(self) -> None:
         """Return if this run may still write; wait while that is open.
@@ -279,11 +317,12 @@ class RepositoryLock:
             return
         self._keeper = None
         if not keeper.stop(_RELEASE_PATIENCE):
-            trouble = remove_lock_files(self._repository, self._state)
-            if trouble is not None:
+            self._trouble = remove_lock_files(self._repository, self._state)
+            if self._trouble is not None:
                 self._repository.events.warn(
-                    f"The lock on {self._repository.location} could not be removed ({trouble}); it "
-                    "is in the way of others until it is 30 minutes old or `restic unlock` is run."
+                    f"The lock on {self._repository.location} could not be removed "
+                    f"({self._trouble.rstrip('.')}); it may be in the way of others until it is "
+                    f"{STALE_SECONDS / 60:.0f} minutes old."
                 )
         self._leave_hangup()
 

@@ -80,15 +80,17 @@ class BlobReader:
             return location.length - SEAL_BYTES
         return location.plain_length
 
-    def stream(self, ids: Sequence[bytes]) -> Generator[bytes, None, None]:
-        """Yield the plain bytes of data blobs in the order of ``ids``.
+    def stream(
+        self, ids: Sequence[bytes], *, kind: BlobKind = BlobKind.DATA
+    ) -> Generator[bytes, None, None]:
+        """Yield the plain bytes of blobs of one kind in the order of ``ids``.
 
         Close it if you leave it early. Neighbours in a pack are read at once, and the next ones
         while the caller works: some 16 MiB at most.
 
         Raises ``RepositoryDamaged`` as ``read`` does, not later than where the damage is.
         """
-        runs = ((run, run.end - run.start) for run in self._plan_runs(ids))
+        runs = ((run, run.end - run.start) for run in self._plan_runs(kind, ids))
         ahead = read_ahead(
             runs,
             self._fetch_run,
@@ -100,11 +102,13 @@ class BlobReader:
             for run, outcome in ahead:
                 sealed = outcome.result()
                 for blob_id, location in run.blobs:
-                    yield self._decode_or_read(run, sealed, blob_id, location)
+                    found = self._decode_from_run(run, sealed, blob_id, location)
+                    # read() looks for another copy, or says what is damaged.
+                    yield self.read(kind, blob_id) if found is None else found
 
-    def _decode_or_read(
+    def _decode_from_run(
         self, run: _Run, sealed: bytes | None, blob_id: bytes, location: Location
-    ) -> bytes:
+    ) -> bytes | None:
         if sealed is not None:
             at = location.offset - run.start
             try:
@@ -112,13 +116,13 @@ class BlobReader:
                     blob_id, location, memoryview(sealed)[at : at + location.length]
                 )
             except RepositoryDamaged:
-                pass  # read() looks for another copy, or says the same
-        return self.read(BlobKind.DATA, blob_id)
+                pass
+        return None
 
-    def _plan_runs(self, ids: Iterable[bytes]) -> Iterator[_Run]:
+    def _plan_runs(self, kind: BlobKind, ids: Iterable[bytes]) -> Iterator[_Run]:
         run: _Run | None = None
         for blob_id in ids:
-            location = self._choose(run, blob_id)
+            location = self._choose(run, kind, blob_id)
             end = location.offset + location.length
             if run is not None and self._continues(run, location):
                 run.blobs.append((blob_id, location))
@@ -130,14 +134,14 @@ class BlobReader:
         if run is not None:
             yield run
 
-    def _choose(self, run: _Run | None, blob_id: bytes) -> Location:
+    def _choose(self, run: _Run | None, kind: BlobKind, blob_id: bytes) -> Location:
         first: Location | None = None
-        for location in self._index.locations(BlobKind.DATA, blob_id):
+        for location in self._index.locations(kind, blob_id):
             if run is None or self._continues(run, location):
                 return location
             first = first or location
         if first is None:
-            raise self._unknown(BlobKind.DATA, blob_id)
+            raise self._unknown(kind, blob_id)
         return first
 
     @staticmethod
@@ -160,8 +164,7 @@ class BlobReader:
             return self._backend.read(pack_name(location.pack), location.offset, location.length)
         except (ObjectMissing, ObjectTooShort) as exc:
             raise RepositoryDamaged(
-                f"{self._name(blob_id, location)} cannot be read: {exc.message.rstrip('.')}; look "
-                "at the repository with `restic check`.",
+                f"{self._name(blob_id, location)} cannot be read: {exc.message}",
                 blob=blob_id.hex(),
                 pack=location.pack.hex(),
             ) from exc
@@ -183,7 +186,6 @@ class BlobReader:
     def _unknown(self, kind: BlobKind, blob_id: bytes) -> RepositoryDamaged:
         return RepositoryDamaged(
             f"The {kind.name.lower()} blob {blob_id.hex()} is in no index of "
-            f"{self._backend.location}, so what uses it cannot be read; look at the repository "
-            "with `restic check`.",
+            f"{self._backend.location}, so what uses it cannot be read.",
             blob=blob_id.hex(),
         )

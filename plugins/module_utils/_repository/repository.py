@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
+from .._core.errors import RepositoryDamaged
 from .._core.events import SilentEvents
 from .._core.units import plural
 from .._storage.registry import open_backend
@@ -154,7 +155,10 @@ class Repository:
 
     def _warn(self, report: IndexReport) -> None:
         for file in report.unreadable_files:
-            self.events.warn(f"{file.name} in {self.location} cannot be used: {file.reason}")
+            self.events.warn(
+                f"{file.name} in {self.location} cannot be used: {file.reason.rstrip('.')}; make "
+                "the index anew with repository_check and repair: true."
+            )
         for packs, what in (
             (report.missing_packs, "missing"),
             (report.resized_packs, "of another size than the index says"),
@@ -163,8 +167,8 @@ class Repository:
                 self.events.warn(
                     f"{plural(len(packs), 'pack')} of {self.location} "
                     f"{'is' if len(packs) == 1 else 'are'} {what}, the first is {packs[0].hex()}: "
-                    "snapshots that need what was in there cannot be restored whole; run `restic "
-                    "check`."
+                    "snapshots that need what was in there cannot be restored whole; run "
+                    "repository_check to see which ones, and what to do."
                 )
 
     def reader(self, index: Index) -> BlobReader:
@@ -226,6 +230,8 @@ class Repository:
 def _closed_on_error(backend: Backend) -> t.Iterator[None]:
     try:
         yield
-    except BaseException:
+    except BaseException as exc:
         backend.close()
+        if isinstance(exc, RepositoryDamaged):
+            exc.advice = ""  # what cannot be opened cannot be checked
         raise

@@ -116,14 +116,31 @@ class BlobSaver:
         if self._index.has(kind, blob_id) or not self._claim(kind, blob_id):
             return blob_id
         content, plain_length = self._encoder.compress(kind, data)
+        self._store(kind, blob_id, content, plain_length)
+        return blob_id
+
+    def save_again(
+        self, kind: BlobKind, blob_id: bytes, content: Buffer, plain_length: int | None
+    ) -> None:
+        """Store a blob of another pack, whether it is known or not, compressed as it was there.
+
+        ``plain_length`` is None where ``content`` is not compressed; trees are compressed then.
+        """
+        if plain_length is None and kind is BlobKind.TREE:
+            content, plain_length = self._encoder.compress(kind, content)
+        self._store(kind, blob_id, content, plain_length)
+
+    def _store(
+        self, kind: BlobKind, blob_id: bytes, content: Buffer, plain_length: int | None
+    ) -> None:
+        """Seal a blob into the open pack, and upload that if it is full."""
         pack = self._open[kind]
         with pack.room_for(len(content) + SEAL_BYTES) as slot:
             self._encoder.seal_into(blob_id, content, plain_length, slot)
         pack.add(kind, blob_id, len(content) + SEAL_BYTES, plain_length)
         self._new_blobs += 1
-        self._new_bytes += len(data)
+        self._new_bytes += len(content) if plain_length is None else plain_length
         self._upload_if_full(kind)
-        return blob_id
 
     def take_tail(self) -> PackTail:
         """Wait for the uploads, then return the blobs of the packs that are not full; they are the

@@ -59,7 +59,8 @@ class Snapshot:
     """One snapshot as it is stored. ``id`` is empty before it is written.
 
     ``parent`` is information only and may dangle; ``original`` is the snapshot that a tool has
-    tagged or rewritten into this one.
+    tagged or rewritten into this one. ``unset`` names those of ``paths`` and ``tags`` that are null
+    in the file, which is not the same as empty where snapshots are grouped.
     """
 
     time: Timestamp
@@ -76,6 +77,7 @@ class Snapshot:
     original: bytes | None = None
     program_version: str = ""
     summary: SnapshotFigures | None = None
+    unset: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)
 
     @property
     def size_bytes(self) -> int | None:
@@ -146,11 +148,11 @@ def decode_snapshot(snapshot_id: bytes, data: bytes) -> Snapshot:
             original=_read_id(fields, "original"),
             program_version=fields.get("program_version", ""),
             summary=_read_summary(fields.get("summary")),
+            unset=frozenset(name for name in ("paths", "tags") if fields.get(name) is None),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise RepositoryDamaged(
-            f"The snapshot {snapshot_id.hex()} is not readable ({exc}); run `restic check` on the "
-            "repository.",
+            f"The snapshot {snapshot_id.hex()} is not readable ({exc}).",
             snapshot=snapshot_id.hex(),
         ) from exc
 
@@ -235,7 +237,7 @@ def list_snapshots(repository: Repository) -> list[Snapshot]:
             elif result is not None:
                 damaged.append(result)
     for error in damaged:
-        repository.events.warn(error.message)
+        repository.events.warn(error.sentence)
     return sorted(found, key=age_order)
 
 

@@ -5,19 +5,24 @@
 """Locks whose owner is gone: what proves it, and their removal.
 
 A lock is removed only on proof, never on a guess: a live one taken for dead lets prune delete what
-a running backup relies on. Two machines' clocks are never compared.
+a running backup relies on. Two machines' clocks are never compared, and an owner that is seen to
+live keeps its lock while it may still go on.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import enum
+import math
 import os
 import socket
 import time
 import typing as t
 
 from .._core.errors import StorageError
-from .lock_file import FoundLock, Lock, Origin
+from .._core.units import plural
+from .lock_file import FoundLock, Lock, Origin, list_locks
+from .lock_state import LockTiming
 
 if t.TYPE_CHECKING:
     from .repository import Repository
@@ -27,9 +32,15 @@ STALE_SECONDS = 30 * 60.0
 and ours.
 """
 
-# The first pid namespace of a kernel always has this inode (PROC_PID_INIT_INO in linux/proc_ns.h):
-# whoever runs in it runs in no container.
+# A process of this machine that lives may have slept with it: its lock is good until it gives up by
+# itself.
+_STALE_ALTHOUGH_ALIVE = LockTiming().give_up
+
+# The first namespaces of a kernel always have these inodes (PROC_PID_INIT_INO and
+# PROC_TIME_INIT_INO in linux/proc_ns.h). Whoever runs in the first pid namespace runs in no
+# container; in another time namespace the times since boot may be shifted.
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
+_FIRST_TIME_NAMESPACE = 0xEFFFFFFA
 _STATE_FIELD, _STARTED_FIELD = 0, 19  # of what follows the program's name in proc(5) stat
 _DEAD_STATES = {"Z", "X", "x"}
 _MAX_PID = 1 << 22  # PID_MAX_LIMIT of Linux
@@ -46,22 +57,38 @@ class Here:
     uptime_seconds: float
 
 
+class Owner(enum.StrEnum):
+    """What is known of a lock's owner from where we look."""
+
+    ALIVE = "alive"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+
+
 def this_place() -> Here:
     """Return where the calling process runs."""
+    shifted = _since_boot_is_shifted()
     return Here(
         origin=this_origin(),
         hostname=socket.gethostname(),
-        uptime_seconds=time.clock_gettime(time.CLOCK_BOOTTIME),
+        uptime_seconds=math.inf if shifted else time.clock_gettime(time.CLOCK_BOOTTIME),
     )
 
 
 def this_origin() -> Origin:
-    """Return what the calling process writes into its locks."""
+    """Return what the calling process writes into its locks.
+
+    What a pod's process cannot see by itself comes from the environment, which the downward API
+    fills: ``GRANARY_CLUSTER``, ``GRANARY_POD_NAMESPACE`` and ``GRANARY_POD_UID``.
+    """
     return Origin(
         boot_id=_read_line("/proc/sys/kernel/random/boot_id"),
         machine_id=_read_line("/etc/machine-id"),
-        pid_namespace=_own_pid_namespace(),
+        pid_namespace=_own_namespace("pid"),
         started=_started("self")[0],
+        cluster=os.environ.get("GRANARY_CLUSTER", ""),
+        namespace=os.environ.get("GRANARY_POD_NAMESPACE", ""),
+        pod_uid=os.environ.get("GRANARY_POD_UID", ""),
     )
 
 
@@ -73,11 +100,18 @@ def _read_line(path: str) -> str:
         return ""
 
 
-def _own_pid_namespace() -> int:
+def _own_namespace(kind: str) -> int:
     try:
-        return os.stat("/proc/self/ns/pid").st_ino
+        return os.stat(f"/proc/self/ns/{kind}").st_ino
     except OSError:
         return 0
+
+
+def _since_boot_is_shifted() -> bool:
+    """Tell whether times since boot may be other ones here than elsewhere on this machine; kernels
+    before 5.6 have no time namespaces.
+    """
+    return _own_namespace("time") not in {0, _FIRST_TIME_NAMESPACE}
 
 
 def _started(process: str) -> tuple[int, str]:
@@ -87,15 +121,27 @@ def _started(process: str) -> tuple[int, str]:
     fields = _read_line(f"/proc/{process}/stat").rpartition(")")[2].split()
     if len(fields) <= _STARTED_FIELD:
         return 0, ""
-    return int(fields[_STARTED_FIELD]), fields[_STATE_FIELD]
+    started = 0 if _since_boot_is_shifted() else int(fields[_STARTED_FIELD])
+    return started, fields[_STATE_FIELD]
 
 
-def proof_of_death(lock: Lock, age_seconds: float | None, here: Here) -> str | None:
-    """Return why the owner of ``lock`` is surely gone, as part of a sentence, or None.
+def judge(lock: Lock, age_seconds: float | None, here: Here) -> tuple[Owner, str | None]:
+    """Return what is known of the owner of ``lock``, and as part of a sentence why it is gone.
 
     ``age_seconds`` is the age of its file by the storage's own time, None where that is unknown.
     """
-    if age_seconds is not None and age_seconds > STALE_SECONDS:
+    reason = proof_of_death(lock, age_seconds, here)
+    if reason is not None:
+        return Owner.GONE, reason
+    return (Owner.ALIVE if _is_seen_alive(lock, here) else Owner.UNKNOWN), None
+
+
+def proof_of_death(lock: Lock, age_seconds: float | None, here: Here) -> str | None:
+    """Return why the owner of ``lock`` is surely gone, as part of a sentence, or None; the
+    arguments are those of ``judge``.
+    """
+    patience = _STALE_ALTHOUGH_ALIVE if _is_seen_alive(lock, here) else STALE_SECONDS
+    if age_seconds is not None and age_seconds > patience:
         return f"it was not refreshed for {age_seconds / 60:.0f} minutes"
     there = lock.origin
     if there is None or not there.boot_id or not here.origin.boot_id:
@@ -108,6 +154,17 @@ def proof_of_death(lock: Lock, age_seconds: float | None, here: Here) -> str | N
     if age_seconds is not None and _was_this_machine(lock, there, here, age_seconds):
         return "its machine was started again since"
     return None
+
+
+def _is_seen_alive(lock: Lock, here: Here) -> bool:
+    """Tell whether the very process that took the lock runs where we look."""
+    there = lock.origin
+    if there is None or not there.boot_id or not there.started or not _proc_is_ours():
+        return False
+    if (there.boot_id, there.pid_namespace) != (here.origin.boot_id, here.origin.pid_namespace):
+        return False
+    started, state = _started(str(lock.pid))
+    return started == there.started and state not in _DEAD_STATES
 
 
 def _was_this_machine(lock: Lock, there: Origin, here: Here, age_seconds: float) -> bool:
@@ -177,19 +234,30 @@ def age_of(repository: Repository, found: FoundLock) -> float | None:
 def without_stale(repository: Repository, locks: list[FoundLock]) -> list[FoundLock]:
     """Remove the locks whose owner is proved gone, with a warning each, and return the others.
 
-    An unreadable lock is removed by its age alone. One that cannot be removed counts on.
+    An unreadable lock is removed by its age alone. One that the storage refuses to remove counts
+    on, with its ``refusal``; after the first refusal no other is tried, and one warning is given.
     """
     here = this_place()
     kept = []
+    refused: list[FoundLock] = []
     for found in locks:
-        reason = _stale_reason(repository, found, here)
-        if reason is None or not _remove(repository, found, reason):
+        reason = stale_reason(found, age_of(repository, found), here)
+        if reason is None:
             kept.append(found)
-    return kept
+            continue
+        refusal = refused[0].refusal if refused else _remove(repository, found, reason)
+        if refusal is not None:
+            refused.append(dataclasses.replace(found, refusal=refusal))
+    if refused:
+        repository.events.warn(
+            f"{plural(len(refused), 'lock')} in {repository.location} of owners that are gone "
+            f"could not be removed: {refused[0].refusal}"
+        )
+    return kept + refused
 
 
-def _stale_reason(repository: Repository, found: FoundLock, here: Here) -> str | None:
-    age = age_of(repository, found)
+def stale_reason(found: FoundLock, age: float | None, here: Here) -> str | None:
+    """Return why nobody needs the lock any more, as part of a sentence, or None."""
     if found.lock is not None:
         return proof_of_death(found.lock, age, here)
     if age is not None and age > STALE_SECONDS:
@@ -197,14 +265,33 @@ def _stale_reason(repository: Repository, found: FoundLock, here: Here) -> str |
     return None
 
 
-def _remove(repository: Repository, found: FoundLock, reason: str) -> bool:
+def _remove(repository: Repository, found: FoundLock, reason: str) -> str | None:
+    """Remove a lock, or return in which words the storage refused to."""
     try:
         repository.backend.delete(found.name)
     except StorageError as exc:
-        repository.events.warn(
-            f"A lock of {found.holder()} is left over ({reason}) but could not be removed: "
-            f"{exc.message}"
-        )
-        return False
+        return exc.message
     repository.events.warn(f"Removed a lock of {found.holder()}: {reason}.")
-    return True
+    return None
+
+
+def describe_locks(repository: Repository) -> list[dict[str, str | int | float | bool | None]]:
+    """Return every lock in plain types, the oldest first, with what is known of its owner; nothing
+    is removed.
+    """
+    here = this_place()
+    described: list[dict[str, str | int | float | bool | None]] = []
+    for found in list_locks(repository):
+        age = age_of(repository, found)
+        owner, reason = _judge_found(found, age, here)
+        described.append(
+            {**found.to_return(), "age_seconds": age, "owner": str(owner), "reason": reason}
+        )
+    return sorted(described, key=lambda lock: -float(lock["age_seconds"] or 0))
+
+
+def _judge_found(found: FoundLock, age: float | None, here: Here) -> tuple[Owner, str | None]:
+    if found.lock is not None:
+        return judge(found.lock, age, here)
+    reason = stale_reason(found, age, here)
+    return (Owner.UNKNOWN if reason is None else Owner.GONE), reason

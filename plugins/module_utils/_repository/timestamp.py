@@ -36,6 +36,11 @@ class Timestamp:
     offset_minutes: int | None = None
 
     @classmethod
+    def of_unix_seconds(cls, seconds: float) -> Timestamp:
+        """Return the moment so many seconds after 1970, exact to a microsecond or so."""
+        return cls(unix_ns=round(seconds * _SECOND))
+
+    @classmethod
     def parse(cls, text: str) -> Timestamp:
         """Read RFC 3339 as Go writes it. Raises ``ValueError`` for anything else."""
         match = _FORM.fullmatch(text)

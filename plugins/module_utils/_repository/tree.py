@@ -142,8 +142,7 @@ def read_tree(reader: BlobReader, tree: bytes) -> list[Node]:
         return [_read_node(node) for node in json.loads(data)["nodes"] or ()]
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise RepositoryDamaged(
-            f"The tree {tree.hex()} is not readable ({exc}); run `restic check` on the repository.",
-            tree=tree.hex(),
+            f"The tree {tree.hex()} is not readable ({exc}).", tree=tree.hex()
         ) from exc
 
 

@@ -101,6 +101,5 @@ def _unescape(match: re.Match[str], quoted: str) -> bytes:
         return _LONG[letter].encode()
     except (KeyError, ValueError, OverflowError) as exc:
         raise RepositoryDamaged(
-            f"A tree holds the name {quoted!r}, whose escapes are not Go's; check the repository "
-            "with `restic check`."
+            f"A tree holds the name {quoted!r}, whose escapes are not Go's."
         ) from exc

@@ -18,12 +18,13 @@ import typing as t
 from .._core.errors import StorageError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from .model import Buffer, Entry
+    from .model import Buffer, Entry, Unfinished
 
 TEMPORARY_MARK = "-tmp-"
 _MAX_SEGMENTS = 4
+_UNFINISHED = re.compile(rf"(.+){TEMPORARY_MARK}[0-9]+\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,199})*\Z")
 
 
@@ -37,6 +38,20 @@ def is_name(name: str) -> bool:
     if TEMPORARY_MARK in name or name.count("/") >= _MAX_SEGMENTS:
         return False
     return _NAME.match(name) is not None
+
+
+def finished_name(name: str) -> str | None:
+    """Return the name under which an unfinished write, called ``name``, was to be stored; None if
+    it is none.
+    """
+    parts = _UNFINISHED.match(name)
+    return parts[1] if parts and is_name(parts[1]) else None
+
+
+def check_unfinished(name: str) -> None:
+    """Raise ``StorageError`` when ``name`` is not that of an unfinished write."""
+    if finished_name(name) is None:
+        raise StorageError(f"{name[:100]!r} cannot be the name of an unfinished write.")
 
 
 def check_name(name: str) -> None:
@@ -155,6 +170,35 @@ class Backend(abc.ABC):
         Both times come from the storage's own clock. A local folder's is read from a fresh file, so
         it needs the right to write beside the object.
         """
+
+    @abc.abstractmethod
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Yield what unfinished writes have left, of anybody who writes as we do, in any order.
+
+        Some of them may still be under way. Ages are by the storage's own clock where it can be
+        asked, and one without room for a file more cannot: then by this host's.
+        """
+
+    @abc.abstractmethod
+    def discard_unfinished(self, name: str) -> None:
+        """Remove what an unfinished write has left, durably; that it is missing is fine."""
+
+    @abc.abstractmethod
+    def strangers(self) -> Iterator[str]:
+        """Yield the names of everything else in the place: what neither ``entries`` nor
+        ``unfinished`` shows.
+
+        Folders are named, with a slash at their end, where nothing in them could be stored by us;
+        others, empty ones too, are nothing by themselves. What a file system keeps at its root is
+        not named.
+        """
+
+    def remove_folders(self, names: Iterable[str]) -> None:
+        """Remove those of the folders that hold nothing, in that order; that one stays is no error.
+
+        For storages that keep folders; others have nothing to remove.
+        """
+        return
 
     @abc.abstractmethod
     def close(self) -> None:

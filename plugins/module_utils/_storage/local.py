@@ -15,6 +15,7 @@ import contextlib
 import errno
 import os
 import stat
+import time
 import typing as t
 
 from .._core.errors import (
@@ -24,11 +25,20 @@ from .._core.errors import (
     StorageError,
     StorageFull,
 )
-from .base import TEMPORARY_MARK, Backend, check_name, check_prefix, check_range, is_name
-from .model import Buffer, Entry
+from .base import (
+    TEMPORARY_MARK,
+    Backend,
+    check_name,
+    check_prefix,
+    check_range,
+    check_unfinished,
+    finished_name,
+    is_name,
+)
+from .model import Buffer, Entry, Unfinished
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from .model import LocalSettings
 
@@ -40,6 +50,14 @@ _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK})
+
+
+# ext2 and its successors keep it at the root of each file system.
+_LOST_AND_FOUND = "lost+found"
+
+
+def _is_foreign(name: str) -> bool:
+    return not is_name(name) and finished_name(name) is None
 
 
 def _translate(exc: OSError, doing: str) -> StorageError:
@@ -171,11 +189,15 @@ class LocalBackend(Backend):
         """Walk the folders; links to folders and files are followed."""
         check_prefix(prefix)
         self._check_root()
-        yield from self._walk(prefix)
+        for name, status in self._walk(prefix):
+            if is_name(name):  # unfinished writes are none
+                yield Entry(name=name, size=status.st_size)
 
     def delete(self, name: str) -> None:
         """Unlink and sync the folder, so that deletions keep their order over a power cut."""
-        path = self._path(name)
+        self._unlink(self._path(name))
+
+    def _unlink(self, path: str) -> None:
         with _translated(f"delete {path}"):
             try:
                 os.unlink(path)
@@ -196,6 +218,58 @@ class LocalBackend(Backend):
         with self._temporary(path, b"\0") as temporary:
             return max(0.0, os.stat(temporary).st_mtime - written)
 
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Walk the folders; ages come from mtimes, as in ``age_seconds``."""
+        self._check_root()
+        now: float | None = None
+        for name, status in self._walk(""):
+            if finished_name(name) is not None:
+                if now is None:
+                    now = self._now()
+                age = max(0.0, now - status.st_mtime)
+                yield Unfinished(name=name, size=status.st_size, age_seconds=age)
+
+    def _now(self) -> float:
+        try:
+            with self._temporary(f"{self._root}/clock", b"") as temporary:
+                return os.stat(temporary).st_mtime
+        except StorageFull:
+            return time.time()
+
+    def discard_unfinished(self, name: str) -> None:
+        """Unlink and sync the folder."""
+        check_unfinished(name)
+        self._unlink(f"{self._root}/{name}")
+
+    def strangers(self) -> Iterator[str]:
+        """Walk the folders; links that lead nowhere, sockets and the like are strangers too."""
+        self._check_root()
+        for item, name in self._scan(""):
+            yield from self._strangers_in(item, name)
+
+    def _strangers_in(self, item: os.DirEntry[str], name: str) -> Iterator[str]:
+        with _translated(f"list {item.path}"):
+            is_folder, is_file = item.is_dir(), item.is_file()
+        if name == _LOST_AND_FOUND or (is_file and not _is_foreign(name)):
+            return
+        if _is_foreign(name) or not is_folder:
+            yield f"{name}/" if is_folder else name
+            return
+        for inner, inner_name in self._scan(f"{name}/"):
+            yield from self._strangers_in(inner, inner_name)
+
+    def remove_folders(self, names: Iterable[str]) -> None:
+        """Remove them by rmdir; what is not empty, or not ours to remove, stays."""
+        parents = set()
+        for name in names:
+            path = self._path(name)
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+                parents.add(os.path.dirname(path))
+        for parent in parents:
+            with contextlib.suppress(ObjectMissing), _translated(f"sync {parent}"):
+                _sync_folder(parent)
+
     def close(self) -> None:
         """Do nothing: nothing is kept open."""
 
@@ -213,19 +287,10 @@ class LocalBackend(Backend):
                     "check the path, and that its disk is mounted."
                 ) from exc
 
-    def _walk(self, prefix: str) -> Iterator[Entry]:
-        folder = f"{self._root}/{prefix}"
-        with _translated(f"list {folder}"):
-            try:
-                with os.scandir(folder) as found:
-                    # Taken whole at once: what others do to the folder meanwhile cannot shift our
-                    # place in it.
-                    items = list(found)
-            except (FileNotFoundError, NotADirectoryError):
-                return
-        for item in items:
-            name = prefix + item.name
-            if not is_name(name):
+    def _walk(self, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield the files below a folder, unfinished ones too."""
+        for item, name in self._scan(prefix):
+            if _is_foreign(name):
                 continue
             with _translated(f"list {item.path}"):
                 try:
@@ -235,7 +300,20 @@ class LocalBackend(Backend):
             if stat.S_ISDIR(status.st_mode):
                 yield from self._walk(f"{name}/")
             elif stat.S_ISREG(status.st_mode):
-                yield Entry(name=name, size=status.st_size)
+                yield name, status
+
+    def _scan(self, prefix: str) -> list[tuple[os.DirEntry[str], str]]:
+        """Return what is in one folder, with names from the root.
+
+        Taken whole at once: what others do to the folder meanwhile cannot shift our place in it.
+        """
+        folder = f"{self._root}/{prefix}"
+        with _translated(f"list {folder}"):
+            try:
+                with os.scandir(folder) as found:
+                    return [(item, prefix + item.name) for item in found]
+            except (FileNotFoundError, NotADirectoryError):
+                return []
 
     def _group_may_read(self) -> bool:
         try:

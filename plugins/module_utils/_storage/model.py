@@ -32,6 +32,17 @@ class Entry:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """What a write that has not ended, or never will, has left: name, size in bytes, age in
+    seconds.
+    """
+
+    name: str
+    size: int
+    age_seconds: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LocalSettings:
     """A folder of this host, by its absolute path."""
 

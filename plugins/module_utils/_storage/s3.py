@@ -9,8 +9,16 @@ from __future__ import annotations
 import typing as t
 
 from .._core.errors import ObjectMissing, StorageError
-from .base import Backend, check_name, check_prefix, check_range, is_name
-from .model import Buffer, Entry
+from .base import (
+    Backend,
+    check_name,
+    check_prefix,
+    check_range,
+    check_unfinished,
+    finished_name,
+    is_name,
+)
+from .model import Buffer, Entry, Unfinished
 from .s3_client import AWS_HOST, endpoint_of
 from .s3_exclusive import ExclusiveWrites
 from .s3_requests import S3Requests, server_time
@@ -18,8 +26,11 @@ from .s3_requests import S3Requests, server_time
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
+
     from .model import S3Settings
     from .retry import Retry
+    from .s3_errors import Call
 
 
 class S3Backend(Backend):
@@ -79,15 +90,49 @@ class S3Backend(Backend):
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Yield page by page, with one page (1,000 names) in memory."""
         check_prefix(prefix)
-        call = self._requests.call(f"list {self.location}")
-        root = self.settings.root
-        token: str | None = None
-        while True:
-            page = self._requests.page(call, f"{root}{prefix}", token)
+        for page in self._pages(self._list_call(), prefix):
             for item in page.get("Contents", ()):
-                name = item["Key"][len(root) :]
+                name = item["Key"][len(self.settings.root) :]
                 if is_name(name):
                     yield Entry(name=name, size=item["Size"])
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Yield announcements and probes of exclusive writes: nothing else is ever unfinished."""
+        call = self._list_call()
+        for page in self._pages(call, ""):
+            now = server_time(call, page)
+            for item in page.get("Contents", ()):
+                name = item["Key"][len(self.settings.root) :]
+                if finished_name(name) is not None:
+                    age = max(0.0, (now - item["LastModified"]).total_seconds())
+                    yield Unfinished(name=name, size=item["Size"], age_seconds=age)
+
+    def discard_unfinished(self, name: str) -> None:
+        """Delete by one request."""
+        check_unfinished(name)
+        call = self._requests.call(f"delete {name} in {self.location}", changes=True)
+        self._requests.delete(call, f"{self.settings.root}{name}")
+
+    def strangers(self) -> Iterator[str]:
+        """Yield the keys that cannot be names of ours; what some tools make to show a folder is
+        nothing.
+        """
+        for page in self._pages(self._list_call(), ""):
+            for item in page.get("Contents", ()):
+                name = item["Key"][len(self.settings.root) :]
+                folder = name.endswith("/") and not item["Size"]
+                shown = name.removesuffix("/") if folder else name
+                if shown and not is_name(shown) and finished_name(shown) is None:
+                    yield name
+
+    def _list_call(self) -> Call:
+        return self._requests.call(f"list {self.location}")
+
+    def _pages(self, call: Call, prefix: str) -> Iterator[ListObjectsV2OutputTypeDef]:
+        token: str | None = None
+        while True:
+            page = self._requests.page(call, f"{self.settings.root}{prefix}", token)
+            yield page
             if not page["IsTruncated"]:
                 return
             token = page.get("NextContinuationToken")

@@ -68,7 +68,7 @@ class BackupHistory:
             try:
                 manifest = read_manifest(self._reader, snapshot.tree)
             except RepositoryDamaged as exc:
-                self._events.warn(f"An earlier snapshot cannot be read: {exc.message}")
+                self._events.warn(f"An earlier snapshot cannot be read: {exc.sentence}")
                 continue
             if manifest is not None:
                 yield manifest

@@ -9,10 +9,12 @@ from __future__ import annotations
 import typing as t
 
 from .._core.errors import ConfigError, RepositoryMissing
+from .._repository.check_record import read_check_record
 from .._repository.model import MAX_VERSION
 from .._repository.repository import Repository
 from .._repository.selection import select_snapshots
 from .._repository.snapshot import list_snapshots
+from .._repository.stale_locks import describe_locks
 from .._storage.registry import open_backend
 from .requests import RepositoryDescription, RepositoryResult
 
@@ -77,7 +79,7 @@ def describe_repository(
     events: Events,
 ) -> RepositoryDescription:
     """Return the snapshots of ``host`` that carry all of ``tags``, newest first, at most ``limit``,
-    and the sizes of all.
+    the locks, the results of the last checks, and the sizes of all.
 
     Reads without a lock: nothing that it says depends on what may be removed meanwhile.
     Raises ``ConfigError`` for a negative ``limit``.
@@ -88,6 +90,7 @@ def describe_repository(
         snapshots = list_snapshots(repository)
         packs = repository.list_packs()
         index = repository.load_index_for_reading()
+        record = read_check_record(repository)
         selected = select_snapshots(snapshots, host=host, tags=tags)[::-1]
         stats: Mapping[str, Plain] = {
             "snapshots": len(selected),
@@ -98,6 +101,9 @@ def describe_repository(
         return RepositoryDescription(
             repository=_result(repository, changed=False),
             snapshots=tuple(_shown(one.to_return()) for one in selected[:limit]),
+            last_check=record.last,
+            last_data_check=record.data,
+            locks=tuple(dict(lock) for lock in describe_locks(repository)),
             stats=stats,
         )
 

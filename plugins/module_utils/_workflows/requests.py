@@ -201,10 +201,17 @@ class RepositoryResult:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RepositoryDescription:
-    """A repository with its snapshots, newest first, and sizes."""
+    """A repository with its snapshots, newest first, its locks, oldest first, and sizes.
+
+    ``last_check`` is the result of the last check, ``last_data_check`` that of the last one that
+    read data; None where there was none.
+    """
 
     repository: RepositoryResult
     snapshots: tuple[Mapping[str, Plain], ...]
+    locks: tuple[Mapping[str, Plain], ...]
+    last_check: Mapping[str, Plain] | None
+    last_data_check: Mapping[str, Plain] | None
     stats: Mapping[str, Plain]
 
     def to_return(self) -> dict[str, Plain]:
@@ -212,5 +219,10 @@ class RepositoryDescription:
         return {
             "repository": self.repository.to_return(),
             "snapshots": [dict(snapshot) for snapshot in self.snapshots],
+            "locks": [dict(lock) for lock in self.locks],
+            "last_check": None if self.last_check is None else dict(self.last_check),
+            "last_data_check": (
+                None if self.last_data_check is None else dict(self.last_data_check)
+            ),
             "stats": dict(self.stats),
         }

@@ -65,7 +65,7 @@ def choose_source(
         try:
             source = _open(snapshot, reader, request)
         except (RepositoryDamaged, SnapshotMissing, ConfigError) as exc:
-            events.warn(f"Passed over snapshot {snapshot.id.hex()}: {exc.message}")
+            events.warn(f"Passed over snapshot {snapshot.id.hex()}: {exc.sentence}")
             return False
         if source is not None:
             accepted[snapshot.id] = source

@@ -102,6 +102,11 @@ class SnapshotWriter:
         snapshot_id, sealed = seal_snapshot(self._repository, snapshot)
         name = f"{SNAPSHOTS}/{snapshot_id.hex()}"
         self._lock.check()
+        if not self._lock.still_there():
+            raise LockLost(
+                f"The lock on {self._repository.location} is gone, since somebody removed it; no "
+                "snapshot was written, run it again."
+            )
         try:
             self._repository.backend.write(name, sealed)
         except OutcomeUnknown as exc:

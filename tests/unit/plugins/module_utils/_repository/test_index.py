@@ -254,7 +254,7 @@ class TestBelief:
         path.chmod(0o600)
         path.write_bytes(path.read_bytes()[:-1])
         (tmp_path / "index" / ("00" * 32)).touch()
-        with pytest.raises(RepositoryDamaged, match=r"2 index files .*repair index"):
+        with pytest.raises(RepositoryDamaged, match=r"2 index files .*repair: true"):
             load_index(backend, KEY)
         index, report = load_index(backend, KEY, tolerant=True)
         assert len(index) == 3

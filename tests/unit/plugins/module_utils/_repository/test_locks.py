@@ -24,11 +24,16 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
     LockLost,
     OutcomeUnknown,
     RepositoryLocked,
+    RepositoryMissing,
     StorageError,
     StorageFull,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._core.events import RecordedEvents
-from ansible_collections.granary.postgres.plugins.module_utils._repository.config import new_config
+from ansible_collections.granary.postgres.plugins.module_utils._repository.config import (
+    CONFIG,
+    encode_config,
+    new_config,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._repository.crypto import (
     new_master_key,
 )
@@ -83,9 +88,9 @@ def repository(tmp_path: Path, events: RecordedEvents) -> Iterator[Repository]:
     settings = LocalSettings(path=str(tmp_path / "repository"))
     backend = open_backend(settings)
     backend.prepare()
-    with Repository(
-        settings, backend=backend, config=new_config(2), key=new_master_key(), events=events
-    ) as made:
+    config, key = new_config(2), new_master_key()
+    backend.write(CONFIG, encode_config(key, config))
+    with Repository(settings, backend=backend, config=config, key=key, events=events) as made:
         yield made
 
 
@@ -235,6 +240,22 @@ class TestAcquire:
             assert lock_id not in list_lock_ids(repository)
         assert "its process is gone" in events.warnings[0]
 
+    def test_a_repository_that_was_removed_while_we_waited_is_not_written_to(
+        self, repository: Repository
+    ) -> None:
+        config = repository.backend.read(CONFIG)
+        repository.backend.delete(CONFIG)
+        with pytest.raises(RepositoryMissing, match="no repository"):
+            repository.lock().acquire()
+        for key in (new_master_key(), repository.key):
+            repository.backend.write(CONFIG, encode_config(key, new_config(2)))
+            with pytest.raises(RepositoryMissing, match="another one made in its place"):
+                repository.lock().acquire()
+        assert list_locks(repository) == []
+        repository.backend.write(CONFIG, config)
+        with repository.lock():
+            pass
+
     def test_empty_and_foreign_files_are_nobody_s_locks(self, repository: Repository) -> None:
         folder = _folder(repository)
         (folder / ("0" * 64)).touch()
@@ -266,13 +287,18 @@ def _folder(repository: Repository) -> Path:
 
 def _dead_lock(repository: Repository) -> bytes:
     """Leave a lock behind as a run does whose keeper was killed too."""
-    other = Other(repository, exclusive=True)
-    (found,) = list_locks(repository)
-    data = repository.backend.read(found.name)
+    return _leave(repository, exclusive=True)
+
+
+def _leave(repository: Repository, *, exclusive: bool) -> bytes:
+    before = list_lock_ids(repository)
+    other = Other(repository, exclusive=exclusive)
+    (lock_id,) = list_lock_ids(repository) - before
+    data = repository.backend.read(lock_name(lock_id))
     other.kill()
-    until(lambda: not list_locks(repository), "the keeper removes the lock")
-    repository.backend.write(found.name, data)
-    return found.id
+    until(lambda: lock_id not in list_lock_ids(repository), "the keeper removes the lock")
+    repository.backend.write(lock_name(lock_id), data)
+    return lock_id
 
 
 def _has_changed(lock: RepositoryLock, before: bytes | None) -> bool:
@@ -407,6 +433,56 @@ class SetClock:
 
     def now(self) -> Moment:
         return self.moment
+
+
+class NothingGoes(LocalBackend):
+    """A folder in which nothing may be deleted."""
+
+    def delete(self, name: str) -> None:
+        raise AccessDenied(f"Could not delete {name}: Permission denied.")
+
+
+class TestWhereNothingMayBeDeleted:
+    @pytest.fixture
+    def kept(self, repository: Repository, events: RecordedEvents) -> Repository:
+        assert isinstance(repository.settings, LocalSettings)
+        return Repository(
+            repository.settings,
+            backend=NothingGoes(repository.settings),
+            config=repository.config,
+            key=repository.key,
+            events=events,
+        )
+
+    def test_a_lock_is_refreshed_for_as_long_as_it_takes(self, kept: Repository) -> None:
+        state = LockState(SystemClock())
+        lock = _placed(kept, state)
+        commands = os.open(os.devnull, os.O_RDONLY)
+        keeper = LockKeeper(kept, lock, state, timing=QUICK, commands=commands)
+        for dummy in range(3):
+            before = state.current()
+            assert keeper.refresh()
+            assert state.current() != before
+        assert len(list_lock_ids(kept)) == 4
+        os.close(commands)
+
+    def test_left_over_locks_stop_only_what_must_be_alone(
+        self, repository: Repository, kept: Repository, events: RecordedEvents
+    ) -> None:
+        left = _leave(repository, exclusive=False)
+        data = repository.backend.read(lock_name(left))
+        _leave(repository, exclusive=False)  # takes the first one away
+        repository.backend.write(lock_name(left), data)
+        lock = RepositoryLock(kept, timing=SETTLED)
+        assert lock._rival(None) is None
+        assert events.warnings == [
+            f"2 locks in {kept.location} of owners that are gone could not be removed: Could not "
+            f"delete {min(found.name for found in list_locks(kept))}: Permission denied."
+        ]
+        with pytest.raises(RepositoryLocked, match=r"left over.*Permission denied.*below locks/"):
+            RepositoryLock(kept, exclusive=True, wait_seconds=600).acquire()
+        with repository.lock(exclusive=True):
+            assert len(list_locks(repository)) == 1
 
 
 class FailingBackend(LocalBackend):

@@ -11,11 +11,17 @@ import dataclasses
 import os
 import signal
 import socket
+import subprocess
+import sys
 import typing as t
 
 import pytest
 
 from ansible_collections.granary.postgres.plugins.module_utils._core.errors import RepositoryDamaged
+from ansible_collections.granary.postgres.plugins.module_utils._repository import (
+    lock_file,
+    stale_locks,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._repository.lock_file import (
     Lock,
     Origin,
@@ -25,6 +31,8 @@ from ansible_collections.granary.postgres.plugins.module_utils._repository.lock_
 from ansible_collections.granary.postgres.plugins.module_utils._repository.stale_locks import (
     STALE_SECONDS,
     Here,
+    Owner,
+    judge,
     proof_of_death,
     this_origin,
     this_place,
@@ -37,6 +45,8 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
 FIRST_NAMESPACE = 0xEFFFFFFC
+# A Python in a time namespace whose machine seems to have started an hour earlier.
+SHIFTED = ("unshare", "--time", "--boottime", "3600", "--fork", sys.executable, "-c")
 YOUNG = 10.0
 
 
@@ -145,6 +155,44 @@ def test_a_lock_of_restic_is_judged_by_age_alone(here: Here, dead_pid: int) -> N
     assert reason == "it was not refreshed for 30 minutes"
 
 
+def test_a_lock_that_slept_with_its_owner_is_its_own_until_it_gives_up(here: Here) -> None:
+    """A machine that slept for 31 minutes wakes with the lock's owner, and with others that look
+    for stale locks.
+    """
+    with child() as (pid, origin):
+        lock = lock_of(pid, origin)
+        assert judge(lock, STALE_SECONDS + 60, here) == (Owner.ALIVE, None)
+        old = "it was not refreshed for 121 minutes"
+        assert judge(lock, 121 * 60, here) == (Owner.GONE, old)
+        elsewhere = dataclasses.replace(
+            here, origin=dataclasses.replace(here.origin, boot_id="another")
+        )
+        assert judge(lock, YOUNG, elsewhere) == (Owner.UNKNOWN, None)
+        old = "it was not refreshed for 31 minutes"
+        assert judge(lock, STALE_SECONDS + 60, elsewhere) == (Owner.GONE, old)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        assert judge(lock, YOUNG, here) == (Owner.GONE, "its process is gone")
+
+
+def test_a_shifted_clock_of_another_time_namespace_kills_nobody(here: Here) -> None:
+    """There every process seems to have started at another time since boot."""
+    script = f"""
+import sys
+sys.path[:] = {sys.path!r}
+from {stale_locks.__name__} import judge, this_origin, this_place
+from {lock_file.__name__} import decode_lock
+print(this_origin().started, *judge(decode_lock(sys.stdin.buffer.read()), 10.0, this_place()))
+"""
+    said = subprocess.run(
+        [*SHIFTED, script],
+        input=encode_lock(lock_of(os.getpid(), here.origin)),
+        capture_output=True,
+        check=True,
+    )
+    assert said.stdout.decode().split() == ["0", "unknown", "None"]
+
+
 class TestAnotherBoot:
     UPTIME = 100.0
     THERE = Origin(boot_id="old", machine_id="m", pid_namespace=FIRST_NAMESPACE, started=5)
@@ -194,6 +242,16 @@ class TestJson:
         assert decode_lock(encode_lock(lock)) == lock
         foreign = dataclasses.replace(lock, origin=None)
         assert decode_lock(encode_lock(foreign)) == foreign
+
+    def test_of_a_pod_says_which(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GRANARY_CLUSTER", "c")
+        monkeypatch.setenv("GRANARY_POD_NAMESPACE", "n")
+        monkeypatch.setenv("GRANARY_POD_UID", "u")
+        lock = lock_of(7, this_origin())
+        assert b'"granary":{"cluster":"c","namespace":"n","podUID":"u","bootID":"' in encode_lock(
+            lock
+        )
+        assert decode_lock(encode_lock(lock)) == lock
 
     @pytest.mark.parametrize(
         "data", [b"", b"[]", b"{}", b'{"time":"x","exclusive":true}', b'{"time":1,"exclusive":1}']
