@@ -26,7 +26,7 @@ from .._core.errors import (
     RepositoryDamaged,
     RepositoryError,
 )
-from .._core.units import plural
+from .._core.units import listed, plural
 from .check_record import CHECK_RECORD, SET_ASIDE
 from .index import IndexBuilder
 from .index_file import ENTRY, FULL_FILE_BLOBS, decode_index
@@ -134,9 +134,7 @@ def indexed_packs(
 
 def some_of(names: Collection[str], limit: int = _NAMED_NOTES) -> str:
     """Name the first ``limit`` of some names, in their order, and count the others."""
-    shown = sorted(names)[:limit]
-    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    return ", ".join(shown) + more
+    return listed(sorted(names), limit)
 
 
 class _Surveyor:

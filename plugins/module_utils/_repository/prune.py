@@ -16,7 +16,7 @@ import dataclasses
 import typing as t
 
 from .._core.errors import ObjectMissing, RepositoryDamaged, StorageError, StorageFull
-from .._core.units import MIB, plural
+from .._core.units import MIB, listed, plural
 from .abandoned import abandoned_files
 from .deletion import delete_objects, require_lock
 from .index_load import load_index
@@ -194,7 +194,6 @@ def _refuse_damaged(
         f"{one.hex()} of host {by_id[one].hostname} ({by_id[one].time}) lacks something of {path}"
         for one, path in sorted(paths.items(), key=lambda found: by_id[found[0]].time)
     ]
-    more = f", and {len(said) - _NAMED} more" if len(said) > _NAMED else ""
     what = (
         f"{plural(len(broken), 'pack')} missing or of another size (the first is "
         f"{pack_name(min(broken))})"
@@ -203,7 +202,7 @@ def _refuse_damaged(
     )
     raise RepositoryDamaged(
         f"{repository.location} cannot be pruned, since snapshots need what is not there: {what}; "
-        f"nothing was pruned. {'; '.join(said[:_NAMED])}{more}. Run repository_check with repair, "
+        f"nothing was pruned. {listed(said, _NAMED, '; ')}. Run repository_check with repair, "
         "then forget the snapshots that stay damaged (retention with snapshots: [their ids]).",
         snapshot=next(iter(paths)).hex() if paths else None,
     )
