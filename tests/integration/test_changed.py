@@ -141,6 +141,29 @@ def test_restore(stage: Stage) -> None:
     assert tree_of(stage.path) == tree
 
 
+def test_repository_check(stage: Stage) -> None:
+    tree = tree_of(stage.path)
+    options = {**stage.repository, "read_data": True}
+    run = stage.ansible.tasks(
+        Task(module="repository_check", options=options, check=True),
+        Task(module="repository_info", options=stage.repository),
+        Task(module="repository_check", options=options),
+        Task(module="repository_check", options={**stage.repository, "repair": True}),
+        Task(module="repository_info", options=stage.repository),
+    )
+    assert run.status == 0, run.output
+    predicted, none, checked, repaired, told = run.results
+    assert none["last_check"] is None
+    assert not any(result["changed"] for result in run.results)
+    added = tree_of(stage.path).keys() - tree.keys()
+    assert added == {"granary", "granary/check"}
+    assert keys(returned(predicted)) == keys(returned(checked))
+    assert set(checked["check"]) == documented("repository_check", "check")
+    assert set(repaired["check"]["repair"]) == documented("repository_check", "check", "repair")
+    assert set(told["last_check"]) == documented("repository_info", "last_check")
+    assert told["last_data_check"] == told["last_check"]
+
+
 def test_repository_info(stage: Stage) -> None:
     tree = tree_of(stage.path)
     options = {**stage.repository, "host": "main"}

@@ -26,6 +26,7 @@ from tests.testbed.s3 import Bucket
 ORDERS = """
 CREATE TABLE public.orders AS SELECT n AS id, 'note ' || n AS note FROM generate_series(1, 40) n;
 """
+AROUND = {"name", "check_mode", "register", "failed_when"}
 PLAIN = "the password of an example"
 
 
@@ -42,7 +43,7 @@ class Places:
         """The options of an example with our places in theirs."""
         backend = options["backend"]
         adapted = {**options, **self._backend(backend)}
-        if module in {"repository", "repository_info", "repository_key", "retention"}:
+        if module not in {"backup", "restore"}:
             return adapted
         server = self.servers[str(options.get("login_host") or options["login_unix_socket"])]
         adapted |= {"bin_dir": str(client_bin(17)), "login_port": server.port}
@@ -95,14 +96,14 @@ def examples_of(module: str) -> list[dict[str, t.Any]]:
 def test_every_example_runs(ansible: Ansible, places: Places, tmp_path: Path) -> None:
     tasks = []
     for module in (
-        *("repository", "backup", "repository_info", "restore", "retention"),
+        *("repository", "backup", "repository_info", "restore", "retention", "repository_check"),
         "repository_key",  # the last: it changes the password
     ):
         for example in examples_of(module):
             name = f"granary.postgres.{module}"
-            assert set(example) == {"name", name}
+            assert set(example) - AROUND == {name}
             tasks.append({**example, name: places.adapt(module, example[name])})
-    assert len(tasks) >= 18
+    assert len(tasks) >= 21
     assert len({task["name"] for task in tasks}) == len(tasks)
     playbook = tmp_path / "examples.yml"
     play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}

@@ -109,6 +109,7 @@ def tasks_on(repository: dict[str, t.Any], shops: dict[str, dict[str, t.Any]]) -
         Task(module="backup", options={**source, "segment_threshold": 0}),
         Task(module="restore", options=target, diff=True),
         Task(module="repository_info", options=repository),
+        Task(module="repository_check", options={**repository, "repair": True}),
         Task(module="retention", options={**repository, "keep_last": 1}, diff=True),
         Task(
             module="repository_key",
@@ -131,7 +132,7 @@ def tasks_on(repository: dict[str, t.Any], shops: dict[str, dict[str, t.Any]]) -
     ]
 
 
-WORKING = 7
+WORKING = 8
 # Modules as files, as by default, and everything that Ansible can say of an error.
 LOUD = {"ANSIBLE_PIPELINING": "0", "ANSIBLE_DISPLAY_TRACEBACK": "always"}
 
@@ -197,7 +198,7 @@ def test_secrets_stay_secret_with_a_bucket(
     wrong = {**options, "secret_key": "planted-but-wrong"}
     tasks.append(Task(module="repository_info", options=wrong))
     tasks[3] = Task(module="restore", options={**tasks[3].options, "rename": {"shop": "again"}})
-    tasks[13] = Task(module="restore", options={**tasks[13].options, "rename": {"shop": "again"}})
+    tasks[14] = Task(module="restore", options={**tasks[14].options, "rename": {"shop": "again"}})
     check_run(run_watched(ansible, tasks))
     client = planted_bucket.client()
     keys = planted_bucket.list_keys("")

@@ -11,11 +11,14 @@ without config and without anything else are a creation that was interrupted: it
 that key if our password opens it.
 
 A key is deleted only if it cannot be the winner's: by its writer once config is seen not to open
-with it, and by the winner if it was there before config was.
+with it, by the winner if it was there before config was, and by whoever finds it later, since
+restic takes the first key that a password opens, and gives up when config does not open with it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
 import typing as t
 
@@ -23,6 +26,7 @@ from .._core.errors import (
     ConfigError,
     RepositoryDamaged,
     RepositoryLocked,
+    StorageError,
     WrongPassword,
 )
 from .config import CONFIG, Config, encode_config, new_config, open_config, read_config
@@ -61,7 +65,7 @@ def create_repository(
     if not passwords or not passwords[0]:
         raise ConfigError("A repository needs a password that is not empty; give one by password.")
     if backend.size(CONFIG) is not None:
-        return (*open_config(backend, passwords), False)
+        return _open_and_tidy(backend, passwords)
     config = new_config(version)
     content = next((f for f in _CONTENT if any(True for dummy in list_ids(backend, f))), None)
     if content is not None:
@@ -69,12 +73,42 @@ def create_repository(
     return _Creation(backend, passwords, config).run()
 
 
+def _open_and_tidy(backend: Backend, passwords: Sequence[Secret]) -> tuple[Config, MasterKey, bool]:
+    """Open what is there, and take away the keys of ours that a killed creation has left."""
+    config, key = open_config(backend, passwords)
+    if len(list(itertools.islice(list_ids(backend, "keys"), 2))) > 1:
+        for key_id, master in find_master_keys(backend, passwords):
+            # No right to delete, say: it is in nobody's way but restic's.
+            with contextlib.suppress(StorageError):
+                if _is_useless(backend, master) and _config_is_final(backend, key_id):
+                    backend.delete(key_name(key_id))
+    return config, key, False
+
+
+def _is_useless(backend: Backend, master: MasterKey) -> bool:
+    """Tell whether a master key does not open config; two that differ may both do."""
+    try:
+        read_config(backend, master)
+    except RepositoryDamaged:
+        return True
+    return False
+
+
+def _config_is_final(backend: Backend, key_id: bytes) -> bool:
+    """Tell whether config can be no other than it is now, when the store settles who makes it.
+
+    It is asked by making a key file once more that is there: nothing is changed by that.
+    """
+    name = key_name(key_id)
+    return backend.write_exclusive(name, backend.read(name)) is not None
+
+
 def _open_or_refuse(
     backend: Backend, passwords: Sequence[Secret], folder: str
 ) -> tuple[Config, MasterKey, bool]:
     """Open what was made and used since we looked for config; refuse what still has none."""
     if backend.size(CONFIG) is not None:
-        return (*open_config(backend, passwords), False)
+        return _open_and_tidy(backend, passwords)
     raise RepositoryDamaged(
         f"{backend.location} holds files of a repository ({folder}/) but no config, so nothing "
         "was made there; bring config and keys back from a copy, or choose an empty place."

@@ -224,6 +224,18 @@ class TestCreate:
         with pytest.raises(WrongPassword, match="does not open its config"):
             open_config(backend, [OTHER])
 
+    def test_what_a_killed_loser_has_left_goes_with_the_next_creation(
+        self, backend: Backend, tmp_path: Path
+    ) -> None:
+        config, key, dummy = create_repository(backend, [PASSWORD])
+        (own,) = key_files(tmp_path)
+        second = write_key(backend, key, OTHER)
+        write_key(backend, new_master_key(), PASSWORD)
+        not_ours = write_key(backend, new_master_key(), OTHER)
+        assert create_repository(backend, [PASSWORD]) == (config, key, False)
+        left = {own.name, second.hex(), not_ours.hex()}
+        assert {path.name for path in key_files(tmp_path)} == left
+
     def test_keys_of_another_repository(self, backend: Backend) -> None:
         write_key(backend, new_master_key(), PASSWORD)
         backend.write("config", encode_config(new_master_key(), new_config(2)))
