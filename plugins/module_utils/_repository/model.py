@@ -75,7 +75,7 @@ class Location:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PackTail:
-    """The sealed blobs of one process's packs that did not become full.
+    """Some sealed blobs of one process's packs that did not become full.
 
     Made to be pickled and sent to the process that completes them. The offsets of ``blobs`` point
     into ``sealed``.

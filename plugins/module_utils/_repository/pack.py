@@ -11,16 +11,17 @@ gaps. This file knows neither storage nor compression.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import struct
 import typing as t
 
 from .._core.errors import RepositoryDamaged
 from . import crypto
-from .model import BlobKind, PackRecord, StoredBlob
+from .model import BlobKind, PackRecord, PackTail, StoredBlob
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from .._storage.model import Buffer
     from .crypto import MasterKey
@@ -150,10 +151,25 @@ class OpenPack:
         """The blobs so far."""
         return tuple(self._blobs)
 
-    @property
-    def sealed(self) -> bytes:
-        """A copy of the sealed blobs so far."""
-        return bytes(self._buffer[: self._end])
+    def tails(self, piece_bytes: int) -> Iterator[PackTail]:
+        """Yield copies of the sealed blobs so far, in order, in pieces of at most ``piece_bytes`` or
+        of one blob.
+        """
+        piece: list[StoredBlob] = []
+        for blob in self._blobs:
+            if piece and blob.offset + blob.length - piece[0].offset > piece_bytes:
+                yield self._tail(piece)
+                piece = []
+            piece.append(blob)
+        if piece:
+            yield self._tail(piece)
+
+    def _tail(self, piece: list[StoredBlob]) -> PackTail:
+        start, end = piece[0].offset, piece[-1].offset + piece[-1].length
+        return PackTail(
+            blobs=tuple(dataclasses.replace(one, offset=one.offset - start) for one in piece),
+            sealed=bytes(self._buffer[start:end]),
+        )
 
     def is_full(self) -> bool:
         """Tell whether it is time to close it."""

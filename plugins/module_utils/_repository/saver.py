@@ -18,20 +18,22 @@ import typing as t
 
 from .blob_codec import BlobEncoder
 from .crypto import SEAL_BYTES
-from .model import BlobKind, Compression, PackTail, StoredBlob
+from .model import BlobKind, Compression
 from .pack import OpenPack, pack_name
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from .._storage.base import Backend
     from .._storage.model import Buffer
     from .crypto import MasterKey
     from .index import Index
-    from .model import PackRecord
+    from .model import PackRecord, PackTail
     from .shared_ids import SharedIds
 
 DEFAULT_PACK_BYTES = 16 * 1024 * 1024
+# What is copied on its way to another process is small beside a pack.
+_TAIL_BYTES = 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,19 +144,14 @@ class BlobSaver:
         self._new_bytes += len(content) if plain_length is None else plain_length
         self._upload_if_full(kind)
 
-    def take_tail(self) -> PackTail:
-        """Wait for the uploads, then return the blobs of the packs that are not full; they are the
-        receiver's now.
+    def take_tails(self) -> Iterator[PackTail]:
+        """Wait for the uploads, then yield the blobs of the packs that are not full, a MiB at a time;
+        they are the receiver's now.
         """
         self._settle(allowed=0)
-        blobs: list[StoredBlob] = []
-        sealed = b""
         for pack in self._open.values():
-            base = len(sealed)
-            blobs += (dataclasses.replace(blob, offset=base + blob.offset) for blob in pack.blobs)
-            sealed += pack.sealed
+            yield from pack.tails(_TAIL_BYTES)
             pack.clear()
-        return PackTail(blobs=tuple(blobs), sealed=sealed)
 
     def adopt(self, tail: PackTail) -> None:
         """Put the blobs of another process's tail into the packs of this one."""

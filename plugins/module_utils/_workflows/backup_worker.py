@@ -32,7 +32,8 @@ from .work_units import (
     SaverCounts,
     SegmentDone,
     StreamDone,
-    TailReady,
+    TailEnd,
+    TailPart,
 )
 
 if t.TYPE_CHECKING:
@@ -152,10 +153,11 @@ class BackupWorker:
 
     def _hand_over(self) -> None:
         self._close()
-        tail = self._saver.take_tail()
+        for tail in self._saver.take_tails():
+            self._link.send(TailPart(tail))
         stats = self._saver.stats
         counts = SaverCounts(new_blobs=stats.new_blobs, stored_bytes=stats.stored_bytes)
-        self._link.send(TailReady(tail, counts))
+        self._link.send(TailEnd(counts))
 
 
 def serve_backup(

@@ -29,7 +29,7 @@ from .collector import file_content
 from .coordinator import Coordinator
 from .database_dump import dump_database
 from .streams import READ_BYTES, open_sink
-from .work_units import HandOverTail, SaverCounts, TailReady
+from .work_units import HandOverTail, SaverCounts, TailEnd, TailPart
 from .worker_pool import WorkerPool
 from .yielding import yield_watch
 
@@ -111,18 +111,19 @@ class ParallelBackup:
         return store_database(dumped, definition, read_contents(connection))
 
     def _collect_tails(self, coordinator: Coordinator, saver: BlobSaver) -> SaverCounts:
-        """Take what did not fill a pack from every worker, one after the other, to hold one tail at
-        a time.
-        """
+        """Take what did not fill a pack from every worker, one after the other."""
         counts = SaverCounts()
         for number in range(len(coordinator.pool)):
             coordinator.pool.send(number, HandOverTail())
-            tail: TailReady | None = None
-            while tail is None:
+            end: TailEnd | None = None
+            while end is None:
                 messages, dummy_ready = coordinator.receive()
-                tail = next((word for dummy, word in messages if isinstance(word, TailReady)), None)
-            saver.adopt(tail.tail)
-            counts += tail.counts
+                for dummy_number, message in messages:
+                    if isinstance(message, TailPart):
+                        saver.adopt(message.tail)
+                    elif isinstance(message, TailEnd):
+                        end = message
+            counts += end.counts
         return counts
 
     def _store_rest(

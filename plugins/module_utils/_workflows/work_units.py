@@ -58,7 +58,7 @@ class ReadStream(t.NamedTuple):
 
 
 class HandOverTail(t.NamedTuple):
-    """Finish the uploads and send what is left; answered by TailReady."""
+    """Finish the uploads and send what is left; answered by TailParts and a TailEnd."""
 
 
 class Ready(t.NamedTuple):
@@ -125,8 +125,13 @@ class SaverCounts:
         )
 
 
-class TailReady(t.NamedTuple):
-    """All full packs of the worker are stored; here are the blobs of the others."""
+class TailPart(t.NamedTuple):
+    """All full packs of the worker are stored; here are some blobs of the others."""
 
     tail: PackTail
+
+
+class TailEnd(t.NamedTuple):
+    """There are no more of them."""
+
     counts: SaverCounts

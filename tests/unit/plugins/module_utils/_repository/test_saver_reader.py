@@ -180,7 +180,7 @@ class TestSave:
             for blob in part:
                 worker.save(BlobKind.DATA, blob)
             worker.save(BlobKind.TREE, part[-1])
-            tails.append(pickle.loads(pickle.dumps(worker.take_tail())))
+            tails += [pickle.loads(pickle.dumps(tail)) for tail in worker.take_tails()]
             worker.finish()
         assert place.packs == []
         coordinator = place.saver(shared=shared, pack_size=1 << 20)
@@ -192,6 +192,21 @@ class TestSave:
         assert list(place.reader().stream(ids)) == blobs
         assert coordinator.stats.new_blobs == 0
         assert coordinator.stats.stored_bytes == sum(place.listed().values())
+
+    def test_a_large_tail_is_handed_over_in_small_pieces(self, place: Place) -> None:
+        blobs = [random.randbytes(700_000) for dummy in range(4)] + texts(3, seed=3)
+        worker = place.saver(pack_size=16 << 20)
+        for blob in blobs:
+            worker.save(BlobKind.DATA, blob)
+        coordinator = place.saver(pack_size=16 << 20)
+        tails = list(worker.take_tails())
+        for tail in tails:
+            coordinator.adopt(tail)
+        coordinator.finish()
+        assert len(tails) > 3
+        assert max(len(tail.sealed) for tail in tails) <= 1 << 20
+        ids = [hashlib.sha256(blob).digest() for blob in blobs]
+        assert list(place.reader().stream(ids)) == blobs
 
     @pytest.mark.parametrize("uploads", [0, 2])
     def test_guard_stops_every_upload(self, place: Place, uploads: int) -> None:
