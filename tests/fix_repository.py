@@ -20,6 +20,10 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.redaction i
 from ansible_collections.granary.postgres.plugins.module_utils._repository.chunker import (
     StreamChunker,
 )
+from ansible_collections.granary.postgres.plugins.module_utils._repository.config import new_config
+from ansible_collections.granary.postgres.plugins.module_utils._repository.crypto import (
+    new_master_key,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._repository.index_file import (
     IndexWriter,
 )
@@ -48,6 +52,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._storage.model im
     LocalSettings,
     S3Settings,
 )
+from ansible_collections.granary.postgres.plugins.module_utils._storage.registry import open_backend
 from tests.fix_restic import restic_on
 from tests.testbed.restic import Restic
 from tests.testbed.s3 import Bucket
@@ -78,11 +83,38 @@ class Place:
         )
 
     def create(self, *, version: int = 2) -> Repository:
-        """Make a repository there."""
-        made = Repository.create(
+        """Make a repository there, with a key file that opens in milliseconds.
+
+        A creation that comes upon a key without a config completes it, and uses that key.
+        """
+        self._begin(version)
+        made, created = Repository.create(
             self.settings, [Secret(PASSWORD)], version=version, events=RecordedEvents()
         )
-        return made[0]
+        assert created
+        return made
+
+    def _begin(self, version: int) -> None:
+        from tests.fix_quick_key import add_quick_key
+
+        events = RecordedEvents()
+        backend = open_backend(self.settings, events)
+        backend.prepare()
+        config, key = new_config(version), new_master_key()
+        with Repository(
+            self.settings, backend=backend, config=config, key=key, events=events
+        ) as not_made:
+            add_quick_key(not_made, PASSWORD)
+
+    def init(self, version: str, *options: str) -> Restic:
+        """Make a repository there by stock restic of a release, then quicken its key likewise."""
+        from tests.fix_quick_key import make_key_quick
+
+        restic = self.restic(version)
+        restic.run("init", *options)
+        with self.open() as repository:
+            make_key_quick(repository)
+        return restic
 
     def open(self, password: str = PASSWORD) -> Repository:
         """Open the repository that is there."""

@@ -274,8 +274,7 @@ def test_whole_ones_restore_and_cut_ones_are_refused(
     cell: Cell, sources: Sources, local_place: Place, private_postgres: PostgresFactory
 ) -> None:
     source = sources(cell.major)
-    restic = local_place.restic(cell.restic)
-    restic.run("init", "--repository-version", str(cell.version))
+    restic = local_place.init(cell.restic, "--repository-version", str(cell.version))
     pipe(source, cell, restic)
     (whole,) = snapshot_ids(restic)
     stream = dump(source, cell.kind)
@@ -304,8 +303,7 @@ def test_whole_ones_restore_and_cut_ones_are_refused(
 def test_old_programs_dumps_cut_after_rows_that_look_like_the_end(
     kind: Kind, sources: Sources, local_place: Place, private_postgres: PostgresFactory
 ) -> None:
-    restic = local_place.restic(VERSIONS[0])
-    restic.run("init")
+    restic = local_place.init(VERSIONS[0])
     stream = without_keys(dump(sources(17), kind))
     backup = ("backup", "--stdin", "--stdin-filename", "dumpfile.sql")
     restic.raw(*backup, stdin=stream)
@@ -334,8 +332,7 @@ def in_many_packs(stream: bytes) -> bytes:
 def test_one_that_lost_its_middle_and_was_repaired_is_refused(
     version: str, sources: Sources, local_place: Place, private_postgres: PostgresFactory
 ) -> None:
-    restic = local_place.restic(version)
-    restic.run("init", "--repository-version", "1")
+    restic = local_place.init(version, "--repository-version", "1")
     stream = in_many_packs(dump(sources(16), "pg_dump"))
     backup = ("backup", "--stdin", "--stdin-filename", "dumpfile.sql", "--pack-size", "4")
     restic.raw(*backup, stdin=stream)
@@ -370,8 +367,7 @@ def test_one_that_lost_its_middle_and_was_repaired_is_refused(
 def test_one_that_was_changed_and_never_said_its_size_is_warned_of(
     local_place: Place, postgres: PostgresFactory
 ) -> None:
-    restic = local_place.restic(VERSIONS[0])
-    restic.run("init")
+    restic = local_place.init(VERSIONS[0])
     stream = f"--\n-- PostgreSQL database dump\n--\n\n\n{DATABASE_END}".encode()
     restic.raw("backup", "--stdin", "--stdin-filename", "dumpfile.sql", stdin=stream)
     said = {}
@@ -392,8 +388,7 @@ def test_one_that_was_changed_and_never_said_its_size_is_warned_of(
 def test_one_that_was_tagged_restores(
     sources: Sources, local_place: Place, private_postgres: PostgresFactory
 ) -> None:
-    restic = local_place.restic(VERSIONS[-1])
-    restic.run("init")
+    restic = local_place.init(VERSIONS[-1])
     stream = dump(sources(15), "pg_dumpall")
     restic.raw("backup", "--stdin", "--stdin-filename", "dumpfile.sql", stdin=stream)
     (old,) = snapshot_ids(restic)

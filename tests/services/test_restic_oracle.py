@@ -211,8 +211,7 @@ class TestMadeByRestic:
         compression: str,
         source: Path,
     ) -> None:
-        restic = local_place.restic(version)
-        restic.run("init", "--repository-version", str(repository_version))
+        restic = local_place.init(version, "--repository-version", str(repository_version))
         options: tuple[str, ...] = ("--compression", compression) if repository_version == 2 else ()
         _run_in(source, restic, "backup", ".", *options)
         dump = b"".join(b"%d\tx\n" % n for n in range(500_000))
@@ -233,8 +232,7 @@ class TestMadeByRestic:
         assert "no errors were found" in restic.run("check", "--read-data")
 
     def test_is_read_from_a_bucket(self, place: Place, version: str) -> None:
-        restic = place.restic(version)
-        restic.run("init")
+        restic = place.init(version)
         restic.raw("backup", "--stdin", "--stdin-filename", "dumpfile.sql", stdin=b"-- sql\n")
         with place.open() as repository:
             (snapshot,) = list_snapshots(repository)
