@@ -149,13 +149,13 @@ def _opened(settings: BackendSettings, events: Events | None = None) -> Backend:
 
 @contextlib.contextmanager
 def heard_by(*listeners: Listener) -> Iterator[None]:
-    """Every repository that this process opens meanwhile has these listeners too."""
-    _listeners.extend(listeners)
+    """Every repository that this process opens meanwhile has these listeners too, first of all."""
+    _listeners[:0] = listeners
     try:
         with mock.patch.object(repository_module, "open_backend", _opened):
             yield
     finally:
-        del _listeners[-len(listeners) :]
+        del _listeners[: len(listeners)]
 
 
 def interpose(*listeners: Listener) -> None:
