@@ -152,8 +152,8 @@ class OpenPack:
         return tuple(self._blobs)
 
     def tails(self, piece_bytes: int) -> Iterator[PackTail]:
-        """Yield copies of the sealed blobs so far, in order, in pieces of at most ``piece_bytes`` or
-        of one blob.
+        """Yield copies of the sealed blobs so far, in order, in pieces of at most ``piece_bytes``
+        or of one blob.
         """
         piece: list[StoredBlob] = []
         for blob in self._blobs:

@@ -145,8 +145,8 @@ class BlobSaver:
         self._upload_if_full(kind)
 
     def take_tails(self) -> Iterator[PackTail]:
-        """Wait for the uploads, then yield the blobs of the packs that are not full, a MiB at a time;
-        they are the receiver's now.
+        """Wait for the uploads, then yield the blobs of the packs that are not full, a MiB at a
+        time; they are the receiver's now.
         """
         self._settle(allowed=0)
         for pack in self._open.values():
