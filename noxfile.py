@@ -23,11 +23,11 @@ import nox
 nox.needs_version = ">=2026.10.20"
 nox.options.default_venv_backend = "none"
 nox.options.error_on_missing_interpreters = True
+nox.options.allow_parallel = True  # each has a copy of the tree of its own
 
 ROOT = Path(__file__).parent
 CACHE = Path(os.environ.get("GRANARY_CACHE") or "/var/cache/granary") / "checks"
-TREE = CACHE / "tree"
-COLLECTION = TREE / "ansible_collections" / "granary" / "postgres"
+COLLECTION = Path("ansible_collections", "granary", "postgres")
 PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 GALAXY_IMPORTER = ("galaxy-importer==0.4.44", "ansible-core==2.19.14")
 
@@ -84,11 +84,11 @@ def errors_page(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Check the documentation of modules, roles and playbooks."""
     session.run("python", "-m", "tests.checks.playbooks_page")
-    _copy_tree()
+    tree = _copy_tree(session)
     session.run(
         *("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck"),
-        *("--validate-collection-refs", "self", "--check-extra-docs-refs", str(COLLECTION)),
-        env={"ANSIBLE_COLLECTIONS_PATH": str(TREE)},
+        *("--validate-collection-refs", "self", "--check-extra-docs-refs", str(tree / COLLECTION)),
+        env={"ANSIBLE_COLLECTIONS_PATH": str(tree)},
     )
 
 
@@ -101,24 +101,21 @@ def changelog(session: nox.Session) -> None:
 @nox.session(name="yaml")
 def yaml_files(session: nox.Session) -> None:
     """Check the YAML files."""
-    _copy_tree()
-    with session.chdir(COLLECTION):
+    with session.chdir(_copy_tree(session) / COLLECTION):
         session.run("yamllint", "--strict", ".")
 
 
 @nox.session
 def spelling(session: nox.Session) -> None:
     """Check the spelling."""
-    _copy_tree()
-    with session.chdir(COLLECTION):
+    with session.chdir(_copy_tree(session) / COLLECTION):
         session.run("codespell")
 
 
 @nox.session(name="ansible-lint")
 def ansible_lint(session: nox.Session) -> None:
     """Check roles, playbooks and metadata against the production profile."""
-    _copy_tree()
-    with session.chdir(COLLECTION):
+    with session.chdir(_copy_tree(session) / COLLECTION):
         session.run("ansible-lint", "--offline", "--strict", "-q", env={"NO_COLOR": "1"})
 
 
@@ -130,10 +127,10 @@ def galaxy_importer(session: nox.Session) -> None:
     if not installed.exists():
         session.install("--quiet", *GALAXY_IMPORTER)
         installed.touch()
-    _copy_tree()
+    collection = _copy_tree(session) / COLLECTION
     with tempfile.TemporaryDirectory() as folder:
         session.run(
-            *("ansible-galaxy", "collection", "build", "--output-path", folder, str(COLLECTION)),
+            *("ansible-galaxy", "collection", "build", "--output-path", folder, str(collection)),
             silent=True,
         )
         (artefact,) = Path(folder).glob("*.tar.gz")
@@ -148,8 +145,8 @@ def galaxy_importer(session: nox.Session) -> None:
 @nox.session(name="execution-environment")
 def execution_environment(session: nox.Session) -> None:
     """See that ansible-builder finds what the modules need."""
-    _copy_tree()
-    found = session.run("ansible-builder", "introspect", "--sanitize", str(TREE), silent=True)
+    tree = _copy_tree(session)
+    found = session.run("ansible-builder", "introspect", "--sanitize", str(tree), silent=True)
     lines = [*_lines("requirements.txt"), *_lines("bindep.txt")]
     missing = [line for line in lines if line and f"{line}  # from" not in str(found)]
     if missing:
@@ -172,8 +169,8 @@ def units(session: nox.Session) -> None:
 
 def _ansible_test(session: nox.Session, *command: str) -> None:
     """Run ansible-test in a copy of the tree, at the kind of place that it asks for."""
-    _copy_tree()
-    home = CACHE / "home"  # its environments: kept, and not in the user's home
+    collection = _copy_tree(session) / COLLECTION
+    home = CACHE / f"home-{session.name}"  # its environments: kept, and not in the user's home
     stand_in = home / ".ansible/test/cache/get_pip_24_2.py"
     stand_in.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(ROOT / "tests/checks/get_pip.py", stand_in)
@@ -182,7 +179,7 @@ def _ansible_test(session: nox.Session, *command: str) -> None:
     settings = [f"{name.lower().replace('_', '-')} = {told[name]}\n" for name in sorted(told)]
     (home / ".config/pip").mkdir(parents=True, exist_ok=True)
     (home / ".config/pip/pip.conf").write_text("[global]\n" + "".join(settings), encoding="utf-8")
-    with session.chdir(COLLECTION):
+    with session.chdir(collection):
         session.run(
             *("ansible-test", *command, "--python", PYTHON_VERSION, "--color", "no"),
             *session.posargs,
@@ -190,12 +187,14 @@ def _ansible_test(session: nox.Session, *command: str) -> None:
         )
 
 
-def _copy_tree() -> None:
-    """Bring the copy of all tracked files up to date."""
+def _copy_tree(session: nox.Session) -> Path:
+    """Bring this session's copy of all tracked files up to date; give the folder that holds it."""
+    tree = CACHE / "trees" / session.name
+    collection = tree / COLLECTION
     wanted = {name for name in _tracked() if (ROOT / name).is_file()}
-    COLLECTION.mkdir(parents=True, exist_ok=True)
-    for path in sorted(COLLECTION.rglob("*"), reverse=True):
-        name = str(path.relative_to(COLLECTION))
+    collection.mkdir(parents=True, exist_ok=True)
+    for path in sorted(collection.rglob("*"), reverse=True):
+        name = str(path.relative_to(collection))
         if name == ".git" or name.startswith(".git/"):
             continue
         if path.is_dir() and not path.is_symlink():
@@ -204,10 +203,11 @@ def _copy_tree() -> None:
         elif name not in wanted:
             path.unlink()
     for name in wanted:
-        target = COLLECTION / name
+        target = collection / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists() or target.read_bytes() != (ROOT / name).read_bytes():
             shutil.copy2(ROOT / name, target, follow_symlinks=False)
+    return tree
 
 
 def _lines(name: str) -> list[str]:

@@ -33,8 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SEED] = random.randrange(1_000_000) if given is None else given
     config.addinivalue_line(
         "markers",
-        "sampled(name, rows, count, ids=str): run once for each of `count` of the rows, drawn by "
-        "the seed; in the long form for each of all of them",
+        "sampled(name, rows, count, ids=str, indirect=()): run once for each of `count` of the "
+        "rows, drawn by the seed; in the long form for each of all of them",
     )
 
 
@@ -43,7 +43,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     draw = _Sampler.of(metafunc.config)
     for marker in metafunc.definition.iter_markers("sampled"):
         name, rows, count = marker.args
-        metafunc.parametrize(name, draw(rows, count), ids=marker.kwargs.get("ids", str))
+        ids, indirect = marker.kwargs.get("ids", str), marker.kwargs.get("indirect", ())
+        metafunc.parametrize(name, draw(rows, count), ids=ids, indirect=indirect)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -74,7 +74,7 @@ def main() -> int:
             _say(f"\n=== {name}")
             report = Path(folder) / name
             if name == "checks":
-                _run_checks(report, tally)
+                _run_checks(options, report, tally)
             else:
                 suite = next(suite for suite in SUITES if suite.name == name)
                 _run_suite(suite, options, report, tally)
@@ -90,13 +90,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__)
     parser.add_argument("--long", action="store_true", help="whole matrices, not samples of them")
     parser.add_argument("--only", nargs="+", choices=NAMES, help="these parts alone")
-    parser.add_argument("--workers", type=int, default=2, help="tests beside each other, if safe")
+    parser.add_argument("--workers", type=int, default=2, help="beside each other, if safe")
     return parser.parse_args()
 
 
-def _run_checks(report: Path, tally: Tally) -> None:
+def _run_checks(options: argparse.Namespace, report: Path, tally: Tally) -> None:
     """All nox sessions that are default ones."""
-    command = [sys.executable, "-m", "nox", "--report", str(report)]
+    command = [sys.executable, "-m", "nox", "--report", str(report), "-j", str(options.workers)]
     status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
     sessions = json.loads(report.read_bytes())["sessions"] if report.exists() else []
     for session in sessions:
@@ -122,7 +122,7 @@ def _run_suite(suite: Suite, options: argparse.Namespace, report: Path, tally: T
     if options.long and (options.only or not suite.short):
         command += ["--long", "--pg-majors=all"]
     if suite.parallel and options.workers > 1:
-        command += ["-n", str(options.workers), "--dist", "loadfile"]
+        command += ["-n", str(options.workers), "--dist", "worksteal"]
     status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
     failed_before = len(tally.failed)
     counted = _count(report, tally)

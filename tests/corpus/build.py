@@ -54,7 +54,7 @@ class Sizes:
     small_tables: int
 
 
-SHORT = Sizes(toast_mb=30, row_mb=1, rows=30_000, small_tables=300)
+SHORT = Sizes(toast_mb=12, row_mb=1, rows=30_000, small_tables=120)
 LONG = Sizes(toast_mb=500, row_mb=5, rows=300_000, small_tables=2000)
 
 

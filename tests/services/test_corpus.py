@@ -197,7 +197,7 @@ def names(manifest: dict[str, t.Any]) -> dict[str, str]:
 
 
 class TestPairs:
-    @pytest.mark.sampled("pair", ALL_PAIRS, 2)
+    @pytest.mark.sampled("pair", ALL_PAIRS, 1)
     def test_all_of_it_comes_back(
         self,
         pair: Pair,

@@ -7,6 +7,7 @@ once."""
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 from pathlib import Path
 
@@ -32,13 +33,16 @@ from ansible_collections.granary.postgres.plugins.module_utils._storage.model im
     S3Settings,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._storage.registry import open_backend
-from tests.fix_restic import ResticFactory
-from tests.testbed.restic import Restic
+from tests.fix_restic import ResticFactory, restic_on
+from tests.fix_sample import Sampler
+from tests.testbed.restic import VERSIONS, Restic
 from tests.testbed.s3 import Bucket
 
 FORK = multiprocessing.get_context("fork")
 PASSWORD = "grüße & 'quotes' \\ $HOME"
 PREFIX = "some/where"
+BOTH = list(itertools.product(VERSIONS, [1, 2]))
+"""Every release of restic with every version of the format."""
 
 
 def settings_of(place: Path | Bucket) -> LocalSettings | S3Settings:
@@ -81,15 +85,13 @@ def assert_same(restic: Restic, config: Config) -> None:
     restic.run("check", "--read-data")
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_restic_opens_and_uses_what_we_make(
-    restic: ResticFactory, tmp_path: Path, version: int
-) -> None:
+@pytest.mark.sampled("release, version", BOTH, 2)
+def test_restic_opens_and_uses_what_we_make(release: str, version: int, tmp_path: Path) -> None:
     folder = tmp_path / "repository"
     backend = opened(folder)
     config, key, created = create_repository(backend, [Secret(PASSWORD)], version=version)
     assert created
-    stock = restic(folder, PASSWORD)
+    stock = restic_on(release, tmp_path / "restic-cache", folder, PASSWORD)
     assert_same(stock, config)
     stock.raw("backup", "--stdin", "--stdin-filename", "x", stdin=b"some bytes" * 1000)
     assert stock.raw("dump", "latest", "x") == b"some bytes" * 1000
@@ -100,12 +102,12 @@ def test_restic_opens_and_uses_what_we_make(
     assert_same(stock, config)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.sampled("release, version", BOTH, 2)
 def test_we_open_what_restic_makes_with_several_keys(
-    restic: ResticFactory, tmp_path: Path, version: int
+    release: str, version: int, tmp_path: Path
 ) -> None:
     folder = tmp_path / "repository"
-    stock = restic(folder, PASSWORD)
+    stock = restic_on(release, tmp_path / "restic-cache", folder, PASSWORD)
     stock.run("init", "--repository-version", str(version))
     found: set[tuple[Config, bytes]] = set()
     for password in (PASSWORD, "третий"):
@@ -147,11 +149,13 @@ def create_at_once(place: Path | Bucket, passwords: list[str]) -> list[tuple[str
     return [answers.get() for dummy in workers]
 
 
-def test_many_creations_at_once(place: Path | Bucket, newest_restic: ResticFactory) -> None:
+def test_many_creations_at_once(
+    place: Path | Bucket, newest_restic: ResticFactory, sampler: Sampler
+) -> None:
     backend = opened(place)
     with pytest.raises(RepositoryMissing):
         open_config(backend, [Secret(PASSWORD)])
-    found = create_at_once(place, [PASSWORD] * 8)
+    found = create_at_once(place, sampler([PASSWORD] * 8, 4))
     config, dummy = open_config(backend, [Secret(PASSWORD)])
     assert {repository_id for repository_id, dummy_created in found} == {config.id}
     assert [created for dummy_id, created in found].count(True) == 1

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import stat
 import subprocess
@@ -30,7 +31,15 @@ from ansible_collections.granary.postgres.plugins.module_utils._repository.tree 
 from tests.fix_repository import ODD_NAMES, PASSWORD, Files, Place, back_up, read_files
 from tests.testbed.restic import VERSIONS, Restic
 
-pytestmark = pytest.mark.parametrize("version", VERSIONS)
+PLACES = list(itertools.product(("local", "s3"), VERSIONS))
+in_every_place = pytest.mark.sampled("place, version", PLACES, 2, indirect=["place"])
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A folder or a bucket, as was drawn."""
+    kind = {"local": "repository_dir", "s3": "s3_bucket"}[request.param]
+    return Place(where=request.getfixturevalue(kind), cache_dir=tmp_path / "restic-cache")
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
@@ -42,6 +51,7 @@ def files_below(folder: Path) -> dict[str, bytes]:
     return found
 
 
+@in_every_place
 def test_reads_all_of_ours(place: Place, many_files: Files, version: str, tmp_path: Path) -> None:
     with place.create() as repository:
         snapshot = back_up(repository, many_files)
@@ -71,6 +81,7 @@ def test_reads_all_of_ours(place: Place, many_files: Files, version: str, tmp_pa
         assert len([one for one in archive.getmembers() if one.isfile()]) == len(ODD_NAMES)
 
 
+@in_every_place
 def test_adds_to_forgets_and_prunes_ours(
     ours: tuple[Place, Snapshot], made_up_files: Files, version: str
 ) -> None:
@@ -92,6 +103,7 @@ def test_adds_to_forgets_and_prunes_ours(
         assert read_files(repository, again) == made_up_files
 
 
+@in_every_place
 def test_tags_rewrites_and_repairs_ours(
     ours: tuple[Place, Snapshot], made_up_files: Files, version: str
 ) -> None:
@@ -119,6 +131,7 @@ def test_tags_rewrites_and_repairs_ours(
     assert "no errors were found" in restic.run("check", "--read-data")
 
 
+@in_every_place
 def test_repairs_a_damaged_one_of_ours(
     ours: tuple[Place, Snapshot], made_up_files: Files, version: str
 ) -> None:
@@ -147,6 +160,7 @@ def test_repairs_a_damaged_one_of_ours(
     assert "no errors were found" in restic.run("check", "--read-data")
 
 
+@in_every_place
 def test_copies_ours(
     ours: tuple[Place, Snapshot], made_up_files: Files, version: str, tmp_path: Path
 ) -> None:
@@ -168,8 +182,11 @@ def test_copies_ours(
         assert read_files(repository, copied) == made_up_files
 
 
-@pytest.mark.parametrize("compression", list(Compression))
-@pytest.mark.parametrize("repository_version", [1, 2])
+@pytest.mark.sampled(
+    "version, repository_version, compression",
+    list(itertools.product(VERSIONS, [1, 2], Compression)),
+    6,
+)
 def test_accepts_ours_of_both_versions_and_every_compression(
     local_place: Place, version: str, repository_version: int, compression: Compression
 ) -> None:
@@ -201,8 +218,11 @@ class TestMadeByRestic:
         (folder / "big").write_bytes(os.urandom(3 << 20) + bytes(5 << 20))
         return folder
 
-    @pytest.mark.parametrize("compression", ["auto", "max", "off"])
-    @pytest.mark.parametrize("repository_version", [1, 2])
+    @pytest.mark.sampled(
+        "version, repository_version, compression",
+        list(itertools.product(VERSIONS, [1, 2], ["auto", "max", "off"])),
+        3,
+    )
     def test_is_read(
         self,
         local_place: Place,
@@ -231,6 +251,7 @@ class TestMadeByRestic:
             assert read_files(repository, added) == {"/postgres/x": b"ours"}
         assert "no errors were found" in restic.run("check", "--read-data")
 
+    @in_every_place
     def test_is_read_from_a_bucket(self, place: Place, version: str) -> None:
         restic = place.init(version)
         restic.raw("backup", "--stdin", "--stdin-filename", "dumpfile.sql", stdin=b"-- sql\n")

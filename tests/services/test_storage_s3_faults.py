@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import itertools
 import json
 import random
 import threading
@@ -113,8 +114,12 @@ ACTIONS: dict[str, tuple[Action, object]] = {
 }
 
 
-@pytest.mark.parametrize("fault", PASSING, ids=lambda f: f"{f.kind}-{f.status}-{f.times}")
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.sampled(
+    "fault, action",
+    list(itertools.product(PASSING, ACTIONS)),
+    20,
+    ids=lambda one: f"{one.kind}-{one.status}-{one.times}" if isinstance(one, Fault) else one,
+)
 def test_what_passes_is_survived(
     backend: Backend,
     direct: Backend,
