@@ -27,13 +27,20 @@ ENGINE = f"{UNIT}/plugins/module_utils"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """Some tests that one pytest runs; ``parallel`` says whether they may run beside each other."""
+    """Some tests that one pytest runs.
+
+    ``dist`` says how xdist deals them out: single tests, or whole files where it is what a file's
+    tests share that takes the time. Without it they run one after the other.
+    """
 
     name: str
     paths: tuple[str, ...]
     options: tuple[str, ...] = ()
-    parallel: bool = False
+    dist: tuple[str, ...] = ()
 
+
+TESTS = ("--dist", "worksteal")
+FILES = ("--dist", "loadfile", "--no-loadscope-reorder")  # test_artefact, the longest, first
 
 SUITES = (
     # Without Ansible and kopf: the engine's own tests show that it needs neither.
@@ -41,11 +48,11 @@ SUITES = (
         name="engine",
         paths=(ENGINE,),
         options=(f"--ignore={ENGINE}/_ansible", "-p", "tests.checks.engine"),
-        parallel=True,
+        dist=TESTS,
     ),
     Suite(name="faces", paths=(UNIT,), options=("--ignore-glob=*/module_utils/_[!a]*",)),
-    Suite(name="services", paths=("tests/services",), parallel=True),
-    Suite(name="integration", paths=("tests/integration",), parallel=True),
+    Suite(name="services", paths=("tests/services",), dist=TESTS),
+    Suite(name="integration", paths=("tests/integration",), dist=FILES),
 )
 NAMES = ("checks", *(suite.name for suite in SUITES))
 
@@ -116,8 +123,8 @@ def _run_suite(suite: Suite, options: argparse.Namespace, report: Path, tally: T
     ]
     if options.long:
         command += ["--long", "--pg-majors=all"]
-    if suite.parallel and options.workers > 1:
-        command += ["-n", str(options.workers), "--dist", "worksteal"]
+    if suite.dist and options.workers > 1:
+        command += ["-n", str(options.workers), *suite.dist]
     status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
     failed_before = len(tally.failed)
     counted = _count(report, tally)
