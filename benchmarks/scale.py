@@ -87,7 +87,7 @@ _TIMES: dict[str, Json] = {
     "gid": 0,
 }
 
-AtMost = Callable[[str, float, float], None]
+Bar = Callable[[str, float, float], None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +215,7 @@ def _folder_node(name: str, tree: bytes) -> bytes:
     return encode({**head, "content": None, "subtree": tree.hex()})
 
 
-def measure_scale(index_files: int, kinds: list[str], at_most: AtMost) -> None:
+def measure_scale(index_files: int, kinds: list[str], at_most: Bar) -> None:
     """Make a repository with so many index files and measure it as each of ``kinds``."""
     with (
         S3Server() as store,
@@ -242,7 +242,7 @@ def measure_scale(index_files: int, kinds: list[str], at_most: AtMost) -> None:
 
 class _Runs:
     def __init__(
-        self, place: Place, environment: dict[str, str], index_files: int, at_most: AtMost
+        self, place: Place, environment: dict[str, str], index_files: int, at_most: Bar
     ) -> None:
         self._place = place
         self._environment = environment

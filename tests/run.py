@@ -27,16 +27,22 @@ ENGINE = f"{UNIT}/plugins/module_utils"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """Some tests that one pytest runs; ``parallel`` says whether they may run beside each other,
-    ``short`` that ``--long`` takes their short form, unless they are named by ``--only``.
+    """Some tests that one pytest runs.
+
+    ``dist`` says how xdist deals them out: single tests, or whole files where it is what a file's
+    tests share that takes the time. Without it they run one after the other. ``short`` says that
+    ``--long`` takes their short form, unless they are named by ``--only``.
     """
 
     name: str
     paths: tuple[str, ...]
     options: tuple[str, ...] = ()
-    parallel: bool = False
+    dist: tuple[str, ...] = ()
     short: bool = False
 
+
+TESTS = ("--dist", "worksteal")
+FILES = ("--dist", "loadfile", "--no-loadscope-reorder")  # test_artefact, the longest, first
 
 SUITES = (
     # Without Ansible and kopf: the engine's own tests show that it needs neither.
@@ -44,13 +50,13 @@ SUITES = (
         name="engine",
         paths=(ENGINE,),
         options=(f"--ignore={ENGINE}/_ansible", "-p", "tests.checks.engine"),
-        parallel=True,
+        dist=TESTS,
     ),
     Suite(name="faces", paths=(UNIT,), options=("--ignore-glob=*/module_utils/_[!a]*",)),
-    Suite(name="services", paths=("tests/services",), parallel=True),
-    Suite(name="integration", paths=("tests/integration",), parallel=True),
+    Suite(name="services", paths=("tests/services",), dist=TESTS),
+    Suite(name="integration", paths=("tests/integration",), dist=FILES),
     # Their long form takes an hour and more: `make test-faults`.
-    Suite(name="faults", paths=("tests/faults",), parallel=True, short=True),
+    Suite(name="faults", paths=("tests/faults",), dist=TESTS, short=True),
 )
 NAMES = ("checks", *(suite.name for suite in SUITES))
 
@@ -121,8 +127,8 @@ def _run_suite(suite: Suite, options: argparse.Namespace, report: Path, tally: T
     ]
     if options.long and (options.only or not suite.short):
         command += ["--long", "--pg-majors=all"]
-    if suite.parallel and options.workers > 1:
-        command += ["-n", str(options.workers), "--dist", "worksteal"]
+    if suite.dist and options.workers > 1:
+        command += ["-n", str(options.workers), *suite.dist]
     status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
     failed_before = len(tally.failed)
     counted = _count(report, tally)
