@@ -441,7 +441,8 @@ def test_the_repository_is_described(pg: PostgresServer, local_place: Place) -> 
     newest = local_place.restic("0.19").json("snapshots", "--host", "main")[-1]
     assert snapshot["id"] == newest["id"]
     assert described.stats["snapshots"] == 2
-    assert described.to_return().keys() == {"repository", "snapshots", "stats"}
+    shown = {"repository", "snapshots", "locks", "last_check", "last_data_check", "stats"}
+    assert described.to_return().keys() == shown
 
 
 def test_a_database_name_is_no_pattern(
