@@ -16,6 +16,8 @@ import pytest
 
 from tests.fix_ansible import Ansible, Task, local_repository, login
 from tests.fix_postgres import PostgresFactory, drop_database
+from tests.fix_quick_key import make_key_quick
+from tests.fix_repository import Place
 from tests.testbed import folders
 from tests.testbed.postgres import PostgresServer
 
@@ -84,6 +86,8 @@ def stage(ansible: Ansible, postgres: PostgresFactory, scratch: Path) -> Iterato
         shop.backup(),
     )
     assert run.status == 0, run.output
+    with Place(where=path, cache_dir=scratch).open() as repository:
+        make_key_quick(repository)  # as every task opens it
     yield Stage(
         ansible=ansible,
         source=source,

@@ -121,7 +121,7 @@ def test_a_missing_place_is_never_an_empty_one(missing: Settings) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 4096, 17 * 1024 * 1024 + 3])
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+@pytest.mark.sampled("kind", [bytes, bytearray, memoryview], 1, ids=lambda kind: kind.__name__)
 def test_what_is_written_is_read(
     backend: Backend, size: int, kind: Callable[[bytes], t.Any]
 ) -> None:
