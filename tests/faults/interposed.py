@@ -16,13 +16,12 @@ import typing as t
 from collections.abc import Iterable, Iterator, Sequence
 from unittest import mock
 
-from ansible_collections.granary.postgres.plugins.module_utils._repository import deletion
 from ansible_collections.granary.postgres.plugins.module_utils._repository import (
     repository as repository_module,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._storage.base import Backend
-from ansible_collections.granary.postgres.plugins.module_utils._storage.model import S3Settings
 from ansible_collections.granary.postgres.plugins.module_utils._storage.registry import open_backend
+from ansible_collections.granary.postgres.plugins.module_utils._storage.s3 import S3Backend
 
 if t.TYPE_CHECKING:
     from ansible_collections.granary.postgres.plugins.module_utils._core.events import Events
@@ -168,5 +167,4 @@ def interpose(*listeners: Listener) -> None:
 
 def many_at_once() -> None:
     """Let this process upload to and delete from a folder as many at once as it would a bucket."""
-    for module in (repository_module, deletion):
-        mock.patch.object(module, "LocalSettings", S3Settings).start()
+    mock.patch.object(Backend, "writes_beside", S3Backend.writes_beside).start()
