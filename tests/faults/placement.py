@@ -64,25 +64,7 @@ Kind = t.Literal[
     "read-only",
     "unreadable",
 ]
-OF_CHANGES: tuple[Kind, ...] = (
-    "kill before",
-    "kill after",
-    "crash before",
-    "crash after",
-    "stop",
-    "sleep",
-    "sleep alone",
-    "hour ahead",
-    "hour behind",
-    "lost request",
-    "lost reply",
-    "late",
-    "doubled",
-    "fsync once",
-    "fsync for good",
-    "full disk",
-    "read-only",
-)
+OF_CHANGES: tuple[Kind, ...] = tuple(kind for kind in t.get_args(Kind) if kind != "unreadable")
 OF_READS: tuple[Kind, ...] = ("kill before", "crash before", "stop", "hour ahead", "unreadable")
 # The storage is a file system of its own, so that it can be filled, and mounted anew.
 ON_OWN_DISK = frozenset(("full disk", "read-only"))
