@@ -41,6 +41,16 @@ GranaryError
     RestoreFailed
     TargetNotEmpty
     VerifyFailed
+  ClusterError                    the Kubernetes API server refused or failed a request
+    ClusterObjectMissing
+    ClusterObjectExists
+    ClusterConflict  *            the object was changed meanwhile
+    ClusterForbidden
+    ClusterUnavailable  *
+    HookFailed
+    PushgatewayUnavailable  *
+  InvalidObject                   a Kubernetes object asks for what cannot be
+    NotSupported                  it asks for what Granary does not do
 
 * retryable: the same call may succeed later without any change by the user.
 """
@@ -282,3 +292,66 @@ class VerifyFailed(PostgresError):
     """What stands in the target is not what the manifest says."""
 
     code = "verify_failed"
+
+
+class ClusterError(GranaryError):
+    """The Kubernetes API server failed a request in a way that has no class of its own."""
+
+    code = "cluster"
+
+
+class ClusterObjectMissing(ClusterError):
+    """The named object, its namespace or its whole kind does not exist in the cluster."""
+
+    code = "cluster_object_missing"
+
+
+class ClusterObjectExists(ClusterError):
+    """An object of that name is there already, and perhaps belongs to somebody else."""
+
+    code = "cluster_object_exists"
+
+
+class ClusterConflict(ClusterError):
+    """The object was changed or deleted between our reading and our writing."""
+
+    code = "cluster_conflict"
+    retryable = True
+
+
+class ClusterForbidden(ClusterError):
+    """The API server does not know us, or knows us and says no."""
+
+    code = "cluster_forbidden"
+
+
+class ClusterUnavailable(ClusterError):
+    """The API server did not answer, or not as it should."""
+
+    code = "cluster_unavailable"
+    retryable = True
+
+
+class HookFailed(ClusterError):
+    """A user's hook failed; its execution policy and place decide what that means."""
+
+    code = "hook_failed"
+
+
+class PushgatewayUnavailable(ClusterError):
+    """Metrics could not be pushed; the backup or restore is none the worse for it."""
+
+    code = "pushgateway_unavailable"
+    retryable = True
+
+
+class InvalidObject(GranaryError):
+    """A Kubernetes object asks for what cannot be; somebody has to correct it."""
+
+    code = "invalid_object"
+
+
+class NotSupported(InvalidObject):
+    """A Kubernetes object asks for a part of Stash's API that Granary does not serve."""
+
+    code = "not_supported"
