@@ -102,6 +102,7 @@ def restore(
     block: int = 1 << 16,
     database: str = "postgres",
     major: int | None = None,
+    allow_errors: bool = False,
 ) -> list[str]:
     assert server.password is not None
     return load_plain(
@@ -117,6 +118,7 @@ def restore(
         role=server.user,
         server_major=server.major,
         database=database,
+        allow_errors=allow_errors,
     )
 
 
@@ -270,6 +272,29 @@ def test_no_statement_with_a_secret_is_in_the_message(
     with pytest.raises(RestoreFailed, match='role "nobody" does not exist') as info:
         restore(target, stream)
     assert "hush" not in str(info.value)
+
+
+def test_errors_that_are_allowed_are_told_and_the_rest_is_loaded(
+    source: PostgresServer, target: PostgresServer
+) -> None:
+    stream = dump(source, "pg_dumpall").replace(
+        b"CREATE DATABASE zoo", b"DROP TABLE nowhere;\nCREATE DATABASE zoo", 1
+    )
+    told = restore(target, stream, allow_errors=True)
+    assert any('"nowhere" does not exist' in words for words in told)
+    assert contents(target) == contents(source)
+
+
+def test_a_lost_connection_is_an_error_even_where_errors_are_allowed(
+    source: PostgresServer, target: PostgresServer
+) -> None:
+    stream = dump(source, "pg_dumpall").replace(
+        b"CREATE TABLE public.rows",
+        b"SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid());\nCREATE TABLE x.y",
+        1,
+    )
+    with pytest.raises(RestoreFailed):
+        restore(target, stream, allow_errors=True)
 
 
 def test_a_lost_connection_is_an_error(source: PostgresServer, target: PostgresServer) -> None:

@@ -55,6 +55,8 @@ _OWN_ERROR_LINE = re.compile(
 )
 _STATEMENT_LINE = re.compile(r"^psql:<stdin>:\d+: STATEMENT:  (?P<statement>.*)")
 _NO_ERRORS = {"DEBUG", "LOG", "INFO", "NOTICE", "WARNING"}
+# As many are told; in a dump whose table is not there each row may be one.
+_MOST_FORGIVEN = 1000
 _NO_ERROR_CLASSES = {"00", "01", "02"}
 _DUPLICATE_OBJECT = "42710"
 _UNDEFINED_OBJECT = "42704"
@@ -139,8 +141,10 @@ def load_plain(
     role: str,
     server_major: int,
     database: str,
+    allow_errors: bool = False,
 ) -> list[str]:
-    """Feed a whole dump to psql, connected to ``database`` as ``role``; return what was forgiven.
+    """Feed a whole dump to psql, connected to ``database`` as ``role``; return what was forgiven:
+    with ``allow_errors`` whatever the server said against a statement.
 
     ``check_trailer`` must have passed. The stream is read in this thread, block by block.
 
@@ -149,7 +153,10 @@ def load_plain(
     """
     if kind is PlainKind.CLUSTER:
         blocks = without_own_password(blocks, role)
-    judge = _Judge(forgive_transaction_timeout=server_major < _TRANSACTION_TIMEOUT_SINCE)
+    judge = _Judge(
+        forgive_transaction_timeout=server_major < _TRANSACTION_TIMEOUT_SINCE,
+        forgive_all=allow_errors,
+    )
     argv = [program.path, *_SWITCHES, f"--dbname={program_argument(program_dbname(database))}"]
     with start(argv, settings, watch=judge.line) as child:
         judge.watch(child)
@@ -196,11 +203,12 @@ class _Judge:
     may hold a secret.
     """
 
-    def __init__(self, *, forgive_transaction_timeout: bool) -> None:
+    def __init__(self, *, forgive_transaction_timeout: bool, forgive_all: bool = False) -> None:
         self.verdict: str | None = None
         self.sqlstate: str | None = None
         self.forgiven: list[str] = []
         self._forgive_timeout = forgive_transaction_timeout
+        self._forgive_all = forgive_all
         self._pending: tuple[str, str] | None = None
         self._child: Child | None = None
 
@@ -248,11 +256,14 @@ class _Judge:
         sqlstate, words = self._pending
         self._pending = None
         if self._forgives(sqlstate, statement):
-            self.forgiven.append(f"{words} ({sqlstate})")
+            if len(self.forgiven) < _MOST_FORGIVEN:
+                self.forgiven.append(f"{words} ({sqlstate})")
         else:
             self.verdict, self.sqlstate = f"{words} (SQLSTATE {sqlstate})", sqlstate
 
     def _forgives(self, sqlstate: str, statement: str) -> bool:
+        if self._forgive_all:
+            return True
         if sqlstate == _DUPLICATE_OBJECT:
             return statement.startswith(("CREATE ROLE ", "CREATE USER "))
         if statement.startswith("DROP "):

@@ -34,8 +34,8 @@ class Origin:
 
     ``boot_id`` and ``machine_id`` are Linux's, ``pid_namespace`` is the inode of the owner's
     namespace, ``started`` the owner's start in clock ticks since boot (field 22 of proc(5) stat).
-    In a pod also the cluster, the pod's namespace there, and its uid. What the system does not tell
-    is empty or 0 and proves nothing.
+    In a pod also the cluster, the pod's namespace there, its uid and its node. What the system does
+    not tell is empty or 0 and proves nothing.
     """
 
     boot_id: str
@@ -45,6 +45,7 @@ class Origin:
     cluster: str = ""
     namespace: str = ""
     pod_uid: str = ""
+    node: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +124,7 @@ def _write_origin(origin: Origin) -> dict[str, Json]:
         "cluster": origin.cluster,
         "namespace": origin.namespace,
         "podUID": origin.pod_uid,
+        "node": origin.node,
     }
     return {name: value for name, value in in_pod.items() if value} | {
         "bootID": origin.boot_id,
@@ -161,6 +163,7 @@ def _read_origin(fields: Mapping[str, t.Any] | None) -> Origin | None:
         cluster=str(fields.get("cluster", "")),
         namespace=str(fields.get("namespace", "")),
         pod_uid=str(fields.get("podUID", "")),
+        node=str(fields.get("node", "")),
     )
 
 

@@ -15,7 +15,6 @@ import os
 import pwd
 import random
 import signal
-import socket
 import threading
 import time
 import typing as t
@@ -34,7 +33,7 @@ from .config import read_config
 from .lock_file import FoundLock, Lock, list_lock_ids, list_locks, lock_name, seal_lock
 from .lock_keeper import remove_lock_files, start_keeper
 from .lock_state import LockState, LockTiming, SystemClock
-from .stale_locks import STALE_SECONDS, age_of, this_origin, without_stale
+from .stale_locks import STALE_SECONDS, age_of, own_hostname, this_origin, without_stale
 from .timestamp import Timestamp
 
 if t.TYPE_CHECKING:
@@ -163,7 +162,7 @@ class RepositoryLock:
         return Lock(
             time=Timestamp.of_unix_seconds(self._state.now().wall),
             exclusive=self._exclusive,
-            hostname=socket.gethostname(),
+            hostname=own_hostname(),
             username=username,
             pid=os.getpid(),
             uid=uid,

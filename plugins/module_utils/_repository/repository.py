@@ -39,6 +39,7 @@ if t.TYPE_CHECKING:
     from .index_load import IndexReport
     from .model import PackRecord
     from .shared_ids import SharedIds
+    from .stale_locks import Witness
 
 DATA = "data"
 
@@ -54,12 +55,14 @@ class Repository:
         config: Config,
         key: MasterKey,
         events: Events,
+        witness: Witness | None = None,
     ) -> None:
         self.settings = settings
         self.backend = backend
         self.config = config
         self.key = key
         self.events = events
+        self.witness = witness
 
     @classmethod
     def open(
@@ -68,8 +71,10 @@ class Repository:
         passwords: Sequence[Secret],
         *,
         events: Events | None = None,
+        witness: Witness | None = None,
     ) -> Repository:
-        """Open a repository with the first password that fits one of its keys.
+        """Open a repository with the first password that fits one of its keys; ``witness`` is asked
+        about locks that are in the way.
 
         Raises ``RepositoryMissing``, ``WrongPassword``, ``RepositoryDamaged``, or what the storage
         raises.
@@ -78,7 +83,7 @@ class Repository:
         backend = open_backend(settings, heard)
         with _closed_on_error(backend):
             config, key = open_config(backend, passwords)
-        return cls(settings, backend=backend, config=config, key=key, events=heard)
+        return cls(settings, backend=backend, config=config, key=key, events=heard, witness=witness)
 
     @classmethod
     def create(
@@ -122,6 +127,7 @@ class Repository:
             config=self.config,
             key=self.key,
             events=self.events,
+            witness=self.witness,
         )
 
     def list_packs(self) -> dict[bytes, int]:

@@ -25,7 +25,14 @@ from .lock_file import FoundLock, Lock, Origin, list_locks
 from .lock_state import LockTiming
 
 if t.TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .repository import Repository
+
+Witness: t.TypeAlias = "Callable[[Lock], str | None]"
+"""Somebody who sees more than this process can, such as the pods of a cluster: says why the owner
+of a lock is surely gone, as part of a sentence, or None; never raises.
+"""
 
 STALE_SECONDS = 30 * 60.0
 """A lock file that is older, by the storage's own time, was not refreshed six times: restic's rule,
@@ -48,13 +55,14 @@ _MAX_PID = 1 << 22  # PID_MAX_LIMIT of Linux
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Here:
-    """Where a lock is judged: the calling process, its host's name, and the host's uptime in
-    seconds.
+    """Where a lock is judged: the calling process, its host's name, the host's uptime in seconds,
+    and who else can be asked.
     """
 
     origin: Origin
     hostname: str
     uptime_seconds: float
+    witness: Witness | None = None
 
 
 class Owner(enum.StrEnum):
@@ -65,21 +73,28 @@ class Owner(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
-def this_place() -> Here:
+def this_place(witness: Witness | None = None) -> Here:
     """Return where the calling process runs."""
     shifted = _since_boot_is_shifted()
     return Here(
         origin=this_origin(),
-        hostname=socket.gethostname(),
+        hostname=own_hostname(),
         uptime_seconds=math.inf if shifted else time.clock_gettime(time.CLOCK_BOOTTIME),
+        witness=witness,
     )
+
+
+def own_hostname() -> str:
+    """Return the name that our locks carry: in a pod the pod's own, whatever its host is called."""
+    return os.environ.get("GRANARY_POD_NAME") or socket.gethostname()
 
 
 def this_origin() -> Origin:
     """Return what the calling process writes into its locks.
 
     What a pod's process cannot see by itself comes from the environment, which the downward API
-    fills: ``GRANARY_CLUSTER``, ``GRANARY_POD_NAMESPACE`` and ``GRANARY_POD_UID``.
+    fills: ``GRANARY_CLUSTER``, ``GRANARY_POD_NAMESPACE``, ``GRANARY_POD_UID`` and
+    ``GRANARY_NODE_NAME``.
     """
     return Origin(
         boot_id=_read_line("/proc/sys/kernel/random/boot_id"),
@@ -89,6 +104,7 @@ def this_origin() -> Origin:
         cluster=os.environ.get("GRANARY_CLUSTER", ""),
         namespace=os.environ.get("GRANARY_POD_NAMESPACE", ""),
         pod_uid=os.environ.get("GRANARY_POD_UID", ""),
+        node=os.environ.get("GRANARY_NODE_NAME", ""),
     )
 
 
@@ -143,6 +159,12 @@ def proof_of_death(lock: Lock, age_seconds: float | None, here: Here) -> str | N
     patience = _STALE_ALTHOUGH_ALIVE if _is_seen_alive(lock, here) else STALE_SECONDS
     if age_seconds is not None and age_seconds > patience:
         return f"it was not refreshed for {age_seconds / 60:.0f} minutes"
+    return _proof_by_kernel(lock, age_seconds, here) or (
+        here.witness(lock) if here.witness is not None else None
+    )
+
+
+def _proof_by_kernel(lock: Lock, age_seconds: float | None, here: Here) -> str | None:
     there = lock.origin
     if there is None or not there.boot_id or not here.origin.boot_id:
         return None
@@ -237,7 +259,7 @@ def without_stale(repository: Repository, locks: list[FoundLock]) -> list[FoundL
     An unreadable lock is removed by its age alone. One that the storage refuses to remove counts
     on, with its ``refusal``; after the first refusal no other is tried, and one warning is given.
     """
-    here = this_place()
+    here = this_place(repository.witness)
     kept = []
     refused: list[FoundLock] = []
     for found in locks:
@@ -279,7 +301,7 @@ def describe_locks(repository: Repository) -> list[dict[str, str | int | float |
     """Return every lock in plain types, the oldest first, with what is known of its owner; nothing
     is removed.
     """
-    here = this_place()
+    here = this_place(repository.witness)
     described: list[dict[str, str | int | float | bool | None]] = []
     for found in list_locks(repository):
         age = age_of(repository, found)

@@ -50,7 +50,9 @@ def run_backup(request: BackupRequest, *, events: Events, check_mode: bool = Fal
     access = request.repository
     with (
         StopSignals() as signals,
-        Repository.open(access.settings, access.passwords, events=events) as repository,
+        Repository.open(
+            access.settings, access.passwords, events=events, witness=access.witness
+        ) as repository,
     ):
         # Before the lock, so that a wrong login writes nothing at all.
         plain = request.format == "plain"

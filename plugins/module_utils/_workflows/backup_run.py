@@ -126,6 +126,7 @@ class BackupRun:
                 **numbers,
             ),
             dump_warnings=tuple(self._warnings),
+            files=snapshot.summary.total_files_processed if snapshot.summary else 0,
         )
 
 

@@ -83,7 +83,9 @@ def remove_repository(
             return RemovalResult(changed=False, location=backend.location)
     with (
         StopSignals(),
-        Repository.open(access.settings, access.passwords, events=events) as repository,
+        Repository.open(
+            access.settings, access.passwords, events=events, witness=access.witness
+        ) as repository,
     ):
         plan = plan_removal(repository.backend)
         check_plan(plan, repository.location, force=force)

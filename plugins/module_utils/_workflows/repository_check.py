@@ -66,7 +66,9 @@ def check_repository(
     access = request.repository
     with (
         StopSignals(),
-        Repository.open(access.settings, access.passwords, events=events) as repository,
+        Repository.open(
+            access.settings, access.passwords, events=events, witness=access.witness
+        ) as repository,
     ):
         run = _Run(repository, request, check_mode=check_mode)
         if not request.repair:

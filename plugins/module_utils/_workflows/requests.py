@@ -19,6 +19,7 @@ if t.TYPE_CHECKING:
     from .._core.redaction import Secret
     from .._postgres.model import ConnectionSettings
     from .._repository.snapshot import Snapshot
+    from .._repository.stale_locks import Witness
     from .._storage.model import BackendSettings
 
 Plain: t.TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
@@ -29,11 +30,15 @@ TAG = "granary"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RepositoryAccess:
-    """Where a repository is and what opens it; any of the passwords may fit."""
+    """Where a repository is and what opens it; any of the passwords may fit.
+
+    ``witness`` is asked whether the owner of a lock that is in the way is gone.
+    """
 
     settings: BackendSettings
     passwords: tuple[Secret, ...]
     lock_wait_seconds: int = 300
+    witness: Witness | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +125,13 @@ class Stats:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class BackupResult:
     """What a backup made, or in check mode would make (the sizes are then the server's
-    estimates).
+    estimates). ``files`` counts those of the snapshot; results of modules do not show it.
     """
 
     snapshot: SnapshotSummary
     stats: Stats
     dump_warnings: tuple[str, ...] = ()
+    files: int = 0
 
     def to_return(self) -> dict[str, Plain]:
         """Return it in plain types."""
@@ -141,7 +147,9 @@ class RestoreRequest:
     """One restore. ``databases`` and ``tables``: None is all; ``tables`` are ``schema.table``.
 
     ``host`` is needed where ``snapshot`` is ``latest`` and the repository holds several hosts.
-    ``rename`` maps databases, ``rename_tables`` maps tables, old name to new.
+    ``rename`` maps databases, ``rename_tables`` maps tables, old name to new. ``allow_errors``
+    loads a plain SQL dump to its end whatever the server says against its statements, with a
+    warning.
     """
 
     repository: RepositoryAccess
@@ -159,6 +167,7 @@ class RestoreRequest:
     no_privileges: bool = False
     no_tablespaces: bool = False
     jobs: int | None = None
+    allow_errors: bool = False
     bin_dir: str | None = None
 
 

@@ -89,7 +89,9 @@ def _opened(
     none."""
     access = request.repository
     with (
-        Repository.open(access.settings, access.passwords, events=events) as repository,
+        Repository.open(
+            access.settings, access.passwords, events=events, witness=access.witness
+        ) as repository,
         repository.lock_for_reading(wait_seconds=access.lock_wait_seconds, take=not check_mode),
     ):
         yield repository, repository.load_index_for_reading()

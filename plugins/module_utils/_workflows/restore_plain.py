@@ -14,6 +14,7 @@ import contextlib
 import typing as t
 
 from .._core.errors import ConfigError, GranaryError, RepositoryDamaged, TargetNotEmpty
+from .._core.units import listed, plural
 from .._postgres.connection import MAINTENANCE_DATABASE, connect, connect_server
 from .._postgres.layout import PLAIN_DUMP
 from .._postgres.plain_stream import (
@@ -44,6 +45,7 @@ if t.TYPE_CHECKING:
     from .restore_snapshot import Source
 
 _HEAD_BYTES = 1 << 16
+_SHOWN_ERRORS = 5
 # How a dump says that it drops what it makes, or makes its database itself.
 _MAKES_ITS_PLACE = (b"\nDROP ", b"\nCREATE DATABASE ", b"\n\\connect ")
 
@@ -120,12 +122,18 @@ class PlainRestore:
                 role=facts.role,
                 server_major=facts.major,
                 database=self.database,
+                allow_errors=self._request.allow_errors,
             )
         except GranaryError:
             self._events.warn(self._not_whole())
             raise
         for words in forgiven:
             self._events.progress("forgiven", words=words)
+        if forgiven and self._request.allow_errors:
+            self._events.warn(
+                f"The server refused {plural(len(forgiven), 'statement')} of the dump, which "
+                f"allow_errors forgives: {listed(forgiven, _SHOWN_ERRORS, '; ')}."
+            )
         if self._fills_a_database:
             with contextlib.closing(connect_server(self._settings)) as conn:
                 unmark_restoring(conn, self.database)

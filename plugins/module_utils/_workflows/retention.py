@@ -86,7 +86,9 @@ def run_retention(
     access = request.repository
     with (
         StopSignals(),
-        Repository.open(access.settings, access.passwords, events=events) as repository,
+        Repository.open(
+            access.settings, access.passwords, events=events, witness=access.witness
+        ) as repository,
     ):
         if check_mode:
             plan = plan_retention(repository, request, policy)

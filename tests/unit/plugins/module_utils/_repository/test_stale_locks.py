@@ -33,6 +33,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._repository.stale
     Here,
     Owner,
     judge,
+    own_hostname,
     proof_of_death,
     this_origin,
     this_place,
@@ -259,3 +260,45 @@ class TestJson:
     def test_what_is_no_lock_is_damage(self, data: bytes) -> None:
         with pytest.raises(RepositoryDamaged, match="not readable"):
             decode_lock(data)
+
+
+def elsewhere(here: Here) -> Origin:
+    """An origin of which this machine can tell nothing."""
+    return dataclasses.replace(here.origin, boot_id="another machine's", machine_id="another")
+
+
+def test_a_witness_is_asked_about_an_owner_that_cannot_be_seen(here: Here) -> None:
+    lock = lock_of(1, elsewhere(here))
+    assert proof_of_death(lock, YOUNG, here) is None
+
+    asked: list[Lock] = []
+
+    def witness(lock: Lock) -> str | None:
+        asked.append(lock)
+        return "its pod is gone"
+
+    here = dataclasses.replace(here, witness=witness)
+    assert judge(lock, YOUNG, here) == (Owner.GONE, "its pod is gone")
+    assert asked == [lock]
+
+
+def test_a_witness_who_knows_nothing_leaves_the_lock(here: Here) -> None:
+    here = dataclasses.replace(here, witness=lambda lock: None)
+    assert judge(lock_of(1, elsewhere(here)), YOUNG, here) == (Owner.UNKNOWN, None)
+
+
+def test_a_pod_says_who_and_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRANARY_CLUSTER", "c")
+    monkeypatch.setenv("GRANARY_POD_NAMESPACE", "demo")
+    monkeypatch.setenv("GRANARY_POD_NAME", "stash-backup-x")
+    monkeypatch.setenv("GRANARY_POD_UID", "u")
+    monkeypatch.setenv("GRANARY_NODE_NAME", "n1")
+    origin = this_origin()
+    assert (origin.cluster, origin.namespace, origin.pod_uid, origin.node) == (
+        "c",
+        "demo",
+        "u",
+        "n1",
+    )
+    assert own_hostname() == this_place().hostname == "stash-backup-x"
+    assert decode_lock(encode_lock(lock_of(1, origin))).origin == origin
