@@ -18,7 +18,7 @@ import typing as t
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .invoker import TargetRef
+    from .references import TargetRef
 
 WIPE_OUT_FINALIZER = "granary.postgres/wipe-out"
 STASH_FINALIZERS = frozenset({"stash", "stash.appscode.com"})
