@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 
 import pytest
@@ -26,11 +27,14 @@ from tests.testbed.ports import HOST, free_port
 def test_it_returns_once_the_server_is_up(private_postgres: PostgresFactory) -> None:
     server = private_postgres(18)
     server.stop()
-    # Only once somebody has waited does it come.
-    starting = []
-    events = HookedEvents("server_waiting", lambda: starting.append(in_background(server.start)))
-    wait_for_server(connection(server), 60, events=events)
-    starting[0].join()
+    somebody_waits = threading.Event()
+    events = HookedEvents("server_waiting", somebody_waits.set)
+    waiting = in_background(lambda: wait_for_server(connection(server), 60, events=events))
+    assert somebody_waits.wait(30)
+    assert waiting.is_alive()
+    server.start()
+    waiting.join(30)
+    assert not waiting.is_alive()
     assert events.names == ["server_waiting"]
 
 

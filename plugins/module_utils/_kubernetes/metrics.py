@@ -119,9 +119,13 @@ def session_labels(*, kind: str, name: str, namespace: str, repository: str) -> 
     }
 
 
-def target_labels(labels: Labels, name: str, app_type: str | None) -> dict[str, str]:
-    """Return the labels of a target that is an AppBinding of ``app_type`` (``group/resource``)."""
-    group, dummy, kind = (app_type or "appcatalog.appscode.com/appbindings").rpartition("/")
+def target_labels(labels: Labels, name: str, app: tuple[str, str] | None) -> dict[str, str]:
+    """Return the labels of a target by its name; ``app`` is what ``app_binding.app_type`` says of
+    it, None where the AppBinding cannot be read.
+    """
+    if app is None:
+        return {**labels, "name": name}
+    group, kind = app
     return {**labels, "kind": kind, "group": group, "name": name}
 
 
