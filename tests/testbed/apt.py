@@ -30,15 +30,23 @@ exec "$root/{loader}" --argv0 "$0" --library-path "$root/usr/lib/x86_64-linux-gn
 
 
 def install(entry: dict[str, t.Any], into: Path) -> None:
-    """Unpack the packages of `entry` to `into`/root, with its programs, if named, in `into`/bin."""
-    root = into / "root"
-    unpack(entry["origins"], root)
+    """Unpack the packages of `entry` to `into`/root; show the programs of the folders that it
+    names in `into`/bin.
+    """
+    unpack(entry["origins"], into / "root")
     if "programs" not in entry:
         return
-    folder = Path(entry["programs"])
     (into / "bin").mkdir()
+    for folder in entry["programs"].split(":"):
+        _show_programs(entry, into, Path(folder))
+
+
+def _show_programs(entry: dict[str, t.Any], into: Path, folder: Path) -> None:
+    root = into / "root"
     for program in sorted((root / folder).iterdir()):
         shown = into / "bin" / program.name
+        if shown.is_symlink() or shown.exists():
+            continue  # the folders are searched as those of PATH: the first one counts
         if entry.get("own_loader"):
             shown.write_text(
                 _WRAPPER.format(loader=_LOADER, program=folder / program.name), encoding="utf-8"

@@ -42,9 +42,9 @@ class Component:
 
     @property
     def digest(self) -> str:
-        """Changes when anything of the entry does, which makes a new install."""
+        """Changes when anything of the entry, or of our own sources of it, does: a new install."""
         text = json.dumps(self.entry, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(text.encode() + gomod.sources(self.entry)).hexdigest()
 
 
 def cache_folder() -> Path:
@@ -143,6 +143,8 @@ def _fetch(entry: dict[str, t.Any], into: Path) -> None:
             npm.install(entry, into, ensure)
         case "go":
             gomod.install(entry, into, ensure)
+        case "go-module":
+            gomod.build(entry, into, ensure)
         case kind:
             raise TestBedError(f"there is no installer {kind!r}")
 

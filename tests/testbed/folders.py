@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-_PREFIX = "granary-test-"
+PREFIX = "granary-test-"
 _BASE = Path("/var/tmp")  # on disk, where /tmp may be memory
 
 
@@ -23,7 +23,7 @@ def make_scratch() -> Path:
     """A new folder of ours, mode 0755; whoever made it removes it."""
     sweep()
     folder = Path(
-        tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{_started(os.getpid())}-", dir=base())
+        tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-{_started(os.getpid())}-", dir=base())
     )
     folder.chmod(0o755)
     return folder
@@ -40,12 +40,21 @@ def remove(folder: Path) -> None:
 
 
 def sweep() -> None:
-    """Remove the folders of processes that are gone (a pid and its start time name one)."""
-    for folder in base().glob(f"{_PREFIX}*"):
-        words = folder.name.removeprefix(_PREFIX).split("-")
-        with contextlib.suppress(ValueError, IndexError):
-            if _started(int(words[0])) != words[1]:
-                remove(folder)
+    """Remove the folders of processes that are gone."""
+    for folder in base().glob(f"{PREFIX}*"):
+        if not owner_lives(folder.name):
+            remove(folder)
+
+
+def owner_lives(name: str) -> bool:
+    """Whether the process runs that a folder's name, by its pid and start time, says it is of.
+
+    True for a name that says nothing of an owner.
+    """
+    with contextlib.suppress(ValueError, IndexError):
+        pid, started, *dummy = name.removeprefix(PREFIX).split("-")
+        return _started(int(pid)) == started
+    return True
 
 
 def _started(pid: int) -> str:

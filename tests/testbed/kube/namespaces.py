@@ -1,0 +1,116 @@
+# Copyright (c) 2026 Granary contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Network, mount and pid namespaces that one command runs in, and that take all with them.
+
+When the command ends, or we are killed, the kernel ends every process in there, and removes their
+mounts, bridges, firewall tables and network settings. What it leaves, cgroups and files, is removed
+by us, or by the next one that starts if we were killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.testbed import folders
+from tests.testbed.components import ensure, names_of
+
+KUBECONFIG = "GRANARY_TEST_KUBECONFIG"
+"""Names a cluster of somebody else's; then nothing is started."""
+
+FOLDER = "GRANARY_TEST_NAMESPACES"
+"""Set inside: the folder that the cluster keeps its files in. Its name is that of its cgroup."""
+
+ROOT = Path(__file__).parents[3]
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def run_inside(command: Sequence[str]) -> int:
+    """Run a command in new namespaces and return its status.
+
+    Every component is installed first: in there is no network but the cluster's.
+    """
+    if os.environ.get(KUBECONFIG):
+        return subprocess.run(command, check=False).returncode
+    for name in names_of("test"):
+        ensure(name)
+    folder = folders.make_scratch()
+    _remove_cgroups_of_the_dead()
+    try:
+        _make_cgroup(folder.name)
+        return _run(command, folder)
+    finally:
+        _keep_logs(folder)
+        _remove_cgroup(folder.name)
+        folders.remove(folder)
+
+
+def _run(command: Sequence[str], folder: Path) -> int:
+    separate = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    environment = {
+        **os.environ,
+        FOLDER: str(folder),
+        # Scratch folders name their owner by a pid, which means another process outside.
+        "GRANARY_TEST_DIR": str(folder),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split()]),
+    }
+    first = [sys.executable, "-m", "tests.testbed.kube.inside", *command]
+    child = subprocess.Popen(
+        ["setpriv", "--pdeathsig=KILL", "--", *separate, "--", *first], env=environment
+    )
+    with _ignoring_interrupts():  # the command gets them too, and we wait for its end
+        return child.wait()
+
+
+@contextlib.contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _keep_logs(folder: Path) -> None:
+    """What tests that failed kept goes where it stays."""
+    kept = folder / "granary-test-logs"
+    if kept.is_dir():
+        shutil.copytree(kept, folders.base() / kept.name, dirs_exist_ok=True)
+
+
+def _controllers() -> list[Path]:
+    """The cgroup hierarchies: one for each controller in version 1, else the one of version 2."""
+    if (CGROUPS / "cgroup.controllers").exists():
+        return [CGROUPS]
+    return [path for path in CGROUPS.iterdir() if path.is_dir() and not path.is_symlink()]
+
+
+def _make_cgroup(name: str) -> None:
+    for controller in _controllers():
+        made = controller / name
+        made.mkdir()
+        for setting in ("cpuset.cpus", "cpuset.mems"):  # version 1 leaves them empty in a new one
+            with contextlib.suppress(FileNotFoundError):
+                (made / setting).write_bytes((controller / setting).read_bytes())
+
+
+def _remove_cgroup(name: str) -> None:
+    for controller in _controllers():
+        for folder, *dummy in os.walk(controller / name, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+
+
+def _remove_cgroups_of_the_dead() -> None:
+    for controller in _controllers():
+        for path in controller.glob(f"{folders.PREFIX}*"):
+            if not folders.owner_lives(path.name):
+                _remove_cgroup(path.name)
