@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 import typing as t
 
@@ -72,8 +71,7 @@ def _s3(spec: RepositorySpec, secret: Mapping[str, bytes], bundle: str | None) -
         endpoint = f"https://{endpoint}"
     endpoint = endpoint.rstrip("/")
     aws = _AWS.match(endpoint.partition("://")[2])
-    whole = posixpath.normpath(f"{spec.bucket}/{spec.prefix}".strip("/"))
-    bucket, dummy, prefix = whole.partition("/")
+    bucket, dummy, prefix = _folder(f"{spec.bucket}/{spec.prefix}").partition("/")
     return S3Settings(
         bucket=bucket,
         prefix=prefix,
@@ -90,7 +88,7 @@ def _gcs(spec: RepositorySpec, secret: Mapping[str, bytes], bundle: str | None) 
     project = _optional(secret, "GOOGLE_PROJECT_ID")
     return GcsSettings(
         bucket=spec.bucket,
-        prefix=spec.prefix.strip("/"),
+        prefix=_folder(spec.prefix),
         project=project.reveal() if project else None,
         credentials=_optional(secret, "GOOGLE_SERVICE_ACCOUNT_JSON_KEY"),
         ca_bundle=bundle,
@@ -101,12 +99,17 @@ def _gcs(spec: RepositorySpec, secret: Mapping[str, bytes], bundle: str | None) 
 def _azure(spec: RepositorySpec, secret: Mapping[str, bytes], bundle: str | None) -> AzureSettings:
     return AzureSettings(
         container=spec.bucket,
-        prefix=spec.prefix.strip("/"),
+        prefix=_folder(spec.prefix),
         account_name=_needed(spec, secret, "AZURE_ACCOUNT_NAME"),
         account_key=Secret(_needed(spec, secret, "AZURE_ACCOUNT_KEY")),
         ca_bundle=bundle,
         max_connections=_connections(spec),
     )
+
+
+def _folder(path: str) -> str:
+    """Return a path without the slashes and dots that mean nothing; restic drops them too."""
+    return "/".join(part for part in path.split("/") if part not in {"", "."})
 
 
 def _connections(spec: RepositorySpec) -> int:
