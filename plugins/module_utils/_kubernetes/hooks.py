@@ -106,13 +106,13 @@ def parse_handler(hook: Object) -> Handler:
             f"The hook's executionPolicy is {policy!r}; give one of {', '.join(_POLICIES)}."
         )
     actions: list[Action] = []
-    if hook.get("exec"):
+    if hook.get("exec") is not None:
         actions.append(_exec(hook["exec"]))
-    if hook.get("httpGet"):
+    if hook.get("httpGet") is not None:
         actions.append(_http("GET", hook["httpGet"]))
-    if hook.get("httpPost"):
+    if hook.get("httpPost") is not None:
         actions.append(_http("POST", hook["httpPost"]))
-    if hook.get("tcpSocket"):
+    if hook.get("tcpSocket") is not None:
         tcp = hook["tcpSocket"]
         actions.append(TcpAction(port=_port("tcpSocket", tcp), host=tcp.get("host") or None))
     if not actions:
