@@ -25,7 +25,7 @@ if t.TYPE_CHECKING:
 
 _ATTEMPTS = 12
 _FIRST_PAUSE_S = 0.01
-_LONGEST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 0.3
 
 
 def write_status(
