@@ -65,6 +65,17 @@ def niceness_environment(settings: Mapping[str, t.Any]) -> list[Object]:
     return [{"name": k, "value": str(v)} for k, v in values.items() if v is not None]
 
 
+def with_function_settings(container: Object, settings: Mapping[str, t.Any]) -> Object:
+    """Return a Function's container with the ``runtimeSettings`` that the Function itself has."""
+    settled = {**container, **_taken_over(settings)}
+    environment = [*niceness_environment(settings), *(settings.get("env") or [])]
+    if environment:
+        settled["env"] = _by_name([*environment, *(container.get("env") or [])])
+    if settings.get("securityContext"):
+        settled["securityContext"] = dict(settings["securityContext"])
+    return settled
+
+
 def with_settings(
     container: Object,
     settings: Mapping[str, t.Any],
@@ -79,10 +90,7 @@ def with_settings(
     ``pod_security`` is the pod's securityContext, as it will be. ``read_only`` closes the image's
     file system, which only our own image is known to bear.
     """
-    settled = dict(container)
-    for field in _TAKEN_OVER:
-        if settings.get(field):
-            settled[field] = settings[field]
+    settled = {**container, **_taken_over(settings)}
     own, users = container.get("env") or [], settings.get("env") or []
     settled["env"] = _by_name([*environment, *niceness_environment(settings), *own, *users])
     given = {**(container.get("securityContext") or {}), **(settings.get("securityContext") or {})}
@@ -113,6 +121,10 @@ def restricted(
     if given.get("privileged"):
         del context["allowPrivilegeEscalation"]  # the API server refuses the two together
     return {**context, **given}
+
+
+def _taken_over(settings: Mapping[str, t.Any]) -> Object:
+    return {field: settings[field] for field in _TAKEN_OVER if settings.get(field)}
 
 
 def _by_name(variables: Iterable[Object]) -> list[Object]:

@@ -13,6 +13,7 @@ import dataclasses
 import math
 import typing as t
 
+from .container_settings import with_function_settings
 from .names import (
     BACKUP_JOB,
     DEFAULT_HOST,
@@ -32,6 +33,7 @@ if t.TYPE_CHECKING:
 
     from .objects import Object
     from .repository_spec import RepositorySpec
+    from .task_resolution import ResolvedTask
 
 HOOK_JOB = "stash-hook"
 WIPE_OUT_JOB = "stash-wipe-out"
@@ -79,6 +81,11 @@ def hook_container(hook: HookType, about: HookTarget, settings: JobSettings) -> 
             f"--metrics-pushgateway-url={about.pushgateway}",
         ],
     }
+
+
+def step_containers(task: ResolvedTask) -> list[Object]:
+    """Return the containers of a Task's steps, each with what its Function says of running it."""
+    return [with_function_settings(step.container, step.runtime_settings) for step in task.steps]
 
 
 def with_hooks(
