@@ -11,8 +11,8 @@ another cluster, tests that need its node, or servers of this machine in it, are
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
+import secrets
 import typing as t
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,13 +20,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.cluster import Cluster
-from tests.testbed.kube.cluster import KubeCluster
+from tests.testbed.kube.cluster import NODE, KubeCluster
 from tests.testbed.kube.kubectl import Kubectl, KubectlRefusedError
 from tests.testbed.kube.namespaces import KUBECONFIG
 
 CRDS = Path(__file__).parent.parent / "roles/operator/files/crds"
 
-_numbers = itertools.count(1)
 _FAILED = pytest.StashKey[bool]()
 
 
@@ -46,6 +45,15 @@ class ServiceFactory(t.Protocol):
     def __call__(
         self, port: int, name: str, namespace: str, *, service_port: int | None = None
     ) -> str: ...
+
+
+class VolumeFactory(t.Protocol):
+    """Makes a `local` volume bound to a new claim; gives the folder that it is.
+
+    The folder is of root, mode 0770: a pod's fsGroup, which the kubelet gives it to, may write.
+    """
+
+    def __call__(self, claim: str, namespace: str) -> Path: ...
 
 
 @pytest.hookimpl(wrapper=True)
@@ -101,8 +109,8 @@ def crds(kubectl: Kubectl) -> list[str]:
     for file in files:
         kubectl.apply(file)
     names = [file.stem for file in files]
-    for name in names:
-        kubectl.wait(f"crd/{name}", "condition=Established")
+    if names:
+        kubectl("wait", "--for=condition=Established", "crd", *names)
     return names
 
 
@@ -112,7 +120,7 @@ def new_namespace(request: pytest.FixtureRequest, kubectl: Kubectl) -> Iterator[
     made: list[str] = []
 
     def give(*, level: str = "restricted", name: str | None = None) -> str:
-        name = name or f"test-{next(_numbers)}"
+        name = name or f"test-{secrets.token_hex(3)}"  # the cluster may not be ours alone
         labels = {f"pod-security.kubernetes.io/{kind}": level for kind in ("enforce", "warn")}
         kubectl.apply(
             {
@@ -151,6 +159,56 @@ def service_for(kube_cluster: KubeCluster, kubectl: Kubectl) -> Iterator[Service
             return address
 
         yield give
+
+
+@pytest.fixture
+def local_volume(kube_cluster: KubeCluster, kubectl: Kubectl) -> Iterator[VolumeFactory]:
+    """Gives claims with a volume on the first node; the volumes are removed after the test."""
+    made: list[str] = []
+
+    def give(claim: str, namespace: str) -> Path:
+        name = f"{namespace}-{claim}"
+        folder = kube_cluster.new_volume_folder(name)
+        kubectl.apply(*_volume(name, claim, namespace, folder))
+        made.append(name)
+        return folder
+
+    yield give
+    for name in made:
+        kubectl("delete", "persistentvolume", name, "--wait=false")
+
+
+def _volume(
+    name: str, claim: str, namespace: str, folder: Path
+) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+    """A volume and a claim that name each other."""
+    size = {"storage": "10Gi"}
+    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE]}
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "capacity": size,
+            "claimRef": {"name": claim, "namespace": namespace},
+            "local": {"path": str(folder)},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
+            "storageClassName": "",
+        },
+    }
+    claimed = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": claim, "namespace": namespace},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": size},
+            "storageClassName": "",
+            "volumeName": name,
+        },
+    }
+    return volume, claimed
 
 
 def _service(

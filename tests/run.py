@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,8 @@ class Suite:
 
     ``dist`` says how xdist deals them out: single tests, or whole files where it is what a file's
     tests share that takes the time. Without it they run one after the other. ``short`` says that
-    ``--long`` takes their short form, unless they are named by ``--only``.
+    ``--long`` takes their short form, unless they are named by ``--only``. ``prefix`` is a command
+    that runs pytest, or each of the workers beside each other, in a place of its own.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Suite:
     options: tuple[str, ...] = ()
     dist: tuple[str, ...] = ()
     short: bool = False
+    prefix: tuple[str, ...] = ()
 
 
 TESTS = ("--dist", "worksteal")
@@ -57,6 +60,13 @@ SUITES = (
     Suite(name="integration", paths=("tests/integration",), dist=FILES),
     # Their long form takes an hour and more: `make test-faults`.
     Suite(name="faults", paths=("tests/faults",), dist=TESTS, short=True),
+    # Every worker has a cluster of its own, so that one may stop what it likes.
+    Suite(
+        name="cluster",
+        paths=("tests/cluster",),
+        dist=FILES,
+        prefix=(sys.executable, "-m", "tests.testbed.kube"),
+    ),
 )
 NAMES = ("checks", *(suite.name for suite in SUITES))
 
@@ -117,18 +127,9 @@ def _run_checks(options: argparse.Namespace, report: Path, tally: Tally) -> None
 
 
 def _run_suite(suite: Suite, options: argparse.Namespace, report: Path, tally: Tally) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        *suite.options,
-        f"--junit-xml={report}",
-        *suite.paths,
-    ]
+    command = [*_pytest(suite, options.workers), f"--junit-xml={report}", *suite.paths]
     if options.long and (options.only or not suite.short):
         command += ["--long", "--pg-majors=all"]
-    if suite.dist and options.workers > 1:
-        command += ["-n", str(options.workers), *suite.dist]
     status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
     failed_before = len(tally.failed)
     counted = _count(report, tally)
@@ -136,6 +137,17 @@ def _run_suite(suite: Suite, options: argparse.Namespace, report: Path, tally: T
         tally.failed.append(f"{suite.name}: no test ran")
     elif status and len(tally.failed) == failed_before:
         tally.failed.append(f"{suite.name}: pytest ended with status {status}")
+
+
+def _pytest(suite: Suite, workers: int) -> list[str]:
+    """The command with the suite's options, and with that many workers where it deals out."""
+    command = [sys.executable, "-m", "pytest", *suite.options]
+    if not suite.dist or workers <= 1:
+        return [*suite.prefix, *command]
+    if not suite.prefix:
+        return [*command, "-n", str(workers), *suite.dist]
+    worker = shlex.join([*suite.prefix, sys.executable])
+    return [*command, "--tx", f"{workers}*popen//python={worker}", *suite.dist]
 
 
 def _count(report: Path, tally: Tally) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.cluster import Cluster
-from tests.fix_cluster import ServiceFactory
+from tests.fix_cluster import ServiceFactory, VolumeFactory
 from tests.testbed.kube.cluster import NODE, SECOND_NODE, KubeCluster
 from tests.testbed.kube.images import KUBECTL_IMAGE, write_kubectl_image
 from tests.testbed.kube.kubectl import Kubectl, KubectlRefusedError
@@ -98,6 +98,35 @@ def test_pods_have_names_and_addresses_as_services(kubectl: Kubectl, namespace: 
     kubectl.apply(pod("ask", namespace, "until nc web 80; do sleep 0.1; done"))
     kubectl.wait("pod/ask", SUCCEEDED, namespace)
     assert kubectl.logs("pod/ask", namespace).endswith("here\n")
+
+
+def test_claims_have_volumes_that_a_group_may_write(
+    kubectl: Kubectl, namespace: str, local_volume: VolumeFactory
+) -> None:
+    """As a Repository on a volume needs it: fsGroup is applied to `local` volumes."""
+    folder = local_volume("data", namespace)
+    keeper = pod("keep", namespace, "id -u > /data/kept")
+    keeper["spec"] |= {
+        "securityContext": {"fsGroup": 65535},
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+    }
+    keeper["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+    kubectl.apply(keeper)
+    kubectl.wait("pod/keep", SUCCEEDED, namespace)
+    assert (folder / "kept").read_text(encoding="utf-8") == "65535\n"
+
+
+def test_a_killed_container_fails_its_job(
+    kube_cluster: KubeCluster, kubectl: Kubectl, namespace: str
+) -> None:
+    """As if the kernel had run out of memory."""
+    kubectl.apply(job("doomed", namespace, "sleep 600"))
+    kubectl.wait("job/doomed", "jsonpath={.status.ready}=1", namespace)
+    (doomed,) = kubectl.list("pods", namespace)
+    kube_cluster.kill_container(doomed["metadata"]["name"], namespace)
+    kubectl.wait("job/doomed", "condition=Failed", namespace)
+    (doomed,) = kubectl.list("pods", namespace)
+    assert doomed["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
 
 
 def test_an_unknown_name_is_known_to_be_unknown(kubectl: Kubectl, namespace: str) -> None:
@@ -207,3 +236,10 @@ def test_a_lost_node_is_noticed_and_comes_back(
     kubectl.wait(f"node/{SECOND_NODE}", "create")
     kubectl.wait(f"node/{SECOND_NODE}", "condition=Ready")
     kubectl.wait("pod/there", "delete", namespace)
+
+
+def test_the_custom_resources_are_served(kubectl: Kubectl, crds: list[str]) -> None:
+    """Every file of the role is applied strictly, and each kind can be listed."""
+    assert crds
+    for name in crds:
+        assert kubectl.list(name) == []

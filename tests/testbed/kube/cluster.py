@@ -20,7 +20,7 @@ from .control_plane import API_SERVER, ControlPlane
 from .credentials import Credentials
 from .images import write_busybox_image, write_pause_image
 from .kubectl import Kubectl, KubectlRefusedError
-from .namespaces import FOLDER
+from .namespaces import FOLDER, PLACE
 from .node import Node
 from .programs import Programs
 
@@ -72,7 +72,7 @@ class KubeCluster:
                 "a cluster is started in namespaces of its own: "
                 "python -m tests.testbed.kube pytest tests/cluster"
             )
-        self.folder = Path(os.environ[FOLDER], "cluster")
+        self.folder = PLACE / "cluster"
         self.folder.mkdir()
         self._cgroup = Path(os.environ[FOLDER]).name
         self.programs = Programs(self.folder / "logs")
@@ -137,6 +137,21 @@ class KubeCluster:
             return False
         return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
+    def kill_container(self, pod: str, namespace: str, container: str | None = None) -> None:
+        """SIGKILL for the processes of one container of a pod, its first if none is named."""
+        found = self.kubectl.get("pod", pod, namespace)
+        statuses = found["status"]["containerStatuses"]
+        wanted = container or found["spec"]["containers"][0]["name"]
+        (status,) = [item for item in statuses if item["name"] == wanted]
+        self.nodes[found["spec"]["nodeName"]].kill_container(status["containerID"])
+
+    def new_volume_folder(self, name: str, *, mode: int = 0o770) -> Path:
+        """A folder of this machine for a volume, of root and with `mode`."""
+        folder = self.folder / "volumes" / name
+        folder.mkdir(parents=True)
+        folder.chmod(mode)
+        return folder
+
     def restart_api_server(self) -> None:
         """Kill it and start it again; it is ready then."""
         self.stop_api_server()
@@ -164,7 +179,8 @@ class KubeCluster:
         self.nodes[name] = node
         for archive in self._archives:
             node.import_image(archive)
-        self.programs.wait(node.kubelet, lambda: self.node_is_ready(name))
+        self.kubectl.wait(f"node/{name}", "create")
+        self.kubectl.wait(f"node/{name}", "condition=Ready")
 
     def _start_network(self) -> None:
         self.kubectl.apply(*_NAMES_MAY_READ)

@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.testbed.errors import TestBedError
 from tests.testbed.process import run
 
-from .namespaces import FOLDER
+from .namespaces import FOLDER, PLACE
 from .network import make_bridge
 
 WRITTEN_FOLDERS = ("/etc", "/var/lib", "/var/log")
@@ -74,6 +74,8 @@ def _mount(folder: Path) -> None:
     run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"], doing="covering /run")
     Path("/run/netns").mkdir()
     Path("/run/lock").mkdir(mode=0o1777)
+    PLACE.mkdir()
+    run(["mount", "--bind", folder, PLACE], doing=f"showing our folder as {PLACE}")
     for name, value in KERNEL_SETTINGS.items():
         stand_in = folder / "kernel" / name
         stand_in.parent.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,12 @@ KUBECONFIG = "GRANARY_TEST_KUBECONFIG"
 """Names a cluster of somebody else's; then nothing is started."""
 
 FOLDER = "GRANARY_TEST_NAMESPACES"
-"""Set inside: the folder that the cluster keeps its files in. Its name is that of its cgroup."""
+"""Set inside: the folder that all files lie in, as it is called outside. Its name is that of the
+cgroup that pods run in.
+"""
+
+PLACE = Path("/run/granary")
+"""The same folder inside: short, as paths of sockets may not be longer than 107 bytes."""
 
 ROOT = Path(__file__).parents[3]
 CGROUPS = Path("/sys/fs/cgroup")
@@ -59,7 +64,7 @@ def _run(command: Sequence[str], folder: Path) -> int:
         **os.environ,
         FOLDER: str(folder),
         # Scratch folders name their owner by a pid, which means another process outside.
-        "GRANARY_TEST_DIR": str(folder),
+        "GRANARY_TEST_DIR": str(PLACE),
         "PYTHONPATH": os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split()]),
     }
     first = [sys.executable, "-m", "tests.testbed.kube.inside", *command]

@@ -26,7 +26,7 @@ _MOST_PODS = 200
 _RUNTIME = """
 version = 2
 root = "{root}"
-state = "{state}/state"
+state = "{state}"
 oom_score = 0
 disabled_plugins = [
   "io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.aufs",
@@ -69,9 +69,7 @@ class Node:
         self._programs = programs
         self._credentials = credentials
         self._cgroup = cgroup
-        # Paths of sockets may not be longer than 107 bytes.
-        self._state = Path("/run/granary", name)
-        self._socket = self._state / "containerd.sock"
+        self._socket = folder / "containerd.sock"
         self.kubelet = f"kubelet {name}"
         self.runtime = f"containerd {name}"
 
@@ -94,19 +92,23 @@ class Node:
 
     def kill_containers(self) -> None:
         """End every container with SIGKILL, as a node that loses power does."""
-        for line in self._ctr("tasks", "list", "--quiet").splitlines():
-            self._ctr("tasks", "kill", "--signal", "SIGKILL", "--all", line)
+        for task in self._ctr("tasks", "list", "--quiet").splitlines():
+            self.kill_container(task)
+
+    def kill_container(self, identity: str) -> None:
+        """End one container with SIGKILL, by the containerID in its pod's status."""
+        task = identity.removeprefix("containerd://")
+        self._ctr("tasks", "kill", "--signal", "SIGKILL", "--all", task)
 
     def _start_runtime(self) -> None:
         network = self._folder / "network"
         network.mkdir()
         (network / "10-granary.conflist").write_text(cni_configuration(), encoding="utf-8")
-        self._state.mkdir(parents=True)
         configuration = self._folder / "containerd.toml"
         configuration.write_text(
             _RUNTIME.format(
                 root=self._folder / "containerd",
-                state=self._state,
+                state=self._folder / "containerd-state",
                 socket=self._socket,
                 pause=PAUSE_IMAGE,
                 runc=program("runc"),

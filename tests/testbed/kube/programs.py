@@ -86,10 +86,6 @@ class Programs:
         """Whether it runs."""
         return label in self._programs and self._programs[label].process.alive
 
-    def wait(self, label: str, ready: Callable[[], bool], *, timeout_s: float = 60) -> None:
-        """Wait for something of a program; raises TestBedError with its log if it dies."""
-        self._programs[label].process.wait_until(ready, timeout_s=timeout_s)
-
     def kill_all(self) -> None:
         """SIGKILL for all, the last that was started first."""
         for label in reversed(self._programs):
