@@ -33,7 +33,7 @@ if t.TYPE_CHECKING:
 OURS = ("Job", "CronJob")
 """Watched only where they carry the label of what we make."""
 CONNECT_TIMEOUT_S = 10.0
-WATCH_S = 300.0
+WATCH_S = 300
 """So long is one request of a watch; a new one goes on where it ended."""
 LIST_CHUNK = 200
 IDLE_S = 1.0
