@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .container_settings import field_variable
+from .containers import field_variable
 from .names import DELETE_JOB_ON_COMPLETION, offshoot_labels
 from .objects import metadata, name_of, namespace_of, owner_reference
 from .pod_spec import JobSettings, PodPlan, PodVolumes, pod_template

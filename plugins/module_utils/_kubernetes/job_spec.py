@@ -13,7 +13,7 @@ import dataclasses
 import math
 import typing as t
 
-from .container_settings import with_function_settings
+from .containers import with_function_settings
 from .names import (
     BACKUP_JOB,
     DEFAULT_HOST,

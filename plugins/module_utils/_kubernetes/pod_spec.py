@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .container_settings import USER_ID, identity_environment, with_settings
+from .containers import USER_ID, identity_environment, with_settings
 from .names import (
     INTERIM_PATH,
     INTERIM_VOLUME,
