@@ -18,6 +18,7 @@ import typing as t
 
 from .._core.errors import ClusterConflict, ClusterObjectExists
 from .objects import Object, controller_of, described_object, metadata, uid_of
+from .quantities import quantity_of
 
 WANTED = "granary.postgres/wanted"
 _NOT_OURS = frozenset({"apiVersion", "kind", "metadata", "status"})
@@ -74,7 +75,8 @@ def brought_to(present: Object, wanted: Object) -> Object:
 def holds(present: t.Any, wanted: t.Any) -> bool:
     """Whether ``present`` has everything that ``wanted`` has: dicts by key, lists item by item.
 
-    An empty value is held by a missing one: the server leaves such fields out.
+    An empty value is held by a missing one: the server leaves such fields out. Quantities are
+    compared by what they mean: it writes ``1`` as ``"1"`` and ``0.5`` as ``500m``.
     """
     if isinstance(wanted, dict):
         present = present or {}
@@ -88,7 +90,10 @@ def holds(present: t.Any, wanted: t.Any) -> bool:
             and len(present) == len(wanted)
             and all(map(holds, present, wanted))
         )
-    return bool(present == wanted or (not wanted and not present))
+    if present == wanted or (not wanted and not present):
+        return True
+    quantity = quantity_of(wanted)
+    return quantity is not None and quantity == quantity_of(present)
 
 
 def _content(obj: Object) -> Object:

@@ -113,7 +113,7 @@ def test_what_is_missing_is_named(name: str, words: str) -> None:
 def test_an_unknown_variable_is_named_with_its_function() -> None:
     step = {"spec": {"steps": [{"name": "f"}]}}
     function = {"spec": {"image": "i", "args": ["${NOBODY}"]}}
-    objects = {("Task", "t"): step, ("Function", "f"): function}
+    objects: dict[tuple[str, str], Fields] = {("Task", "t"): step, ("Function", "f"): function}
     with pytest.raises(InvalidObject, match="Function f cannot be resolved: The variable NOBODY"):
         resolve(lambda kind, name: objects.get((kind, name)), "t", variables={}, params={})
 

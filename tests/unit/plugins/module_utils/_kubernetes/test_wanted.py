@@ -7,14 +7,18 @@ from __future__ import annotations
 import copy
 import typing as t
 
+import pytest
+
 from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.wanted import (
     WANTED,
     brought_to,
+    holds,
     is_as_wanted,
     stamped,
 )
 
 Fields = dict[str, t.Any]
+RESOURCES = {"resources": {"limits": {"cpu": 1.0, "memory": "1024Mi"}}}
 WISH: Fields = {
     "apiVersion": "batch/v1",
     "kind": "CronJob",
@@ -22,7 +26,9 @@ WISH: Fields = {
     "spec": {
         "schedule": "* * * * *",
         "suspend": False,
-        "jobTemplate": {"spec": {"containers": [{"name": "x", "args": ["1", "2"], "env": []}]}},
+        "jobTemplate": {
+            "spec": {"containers": [{"name": "x", "args": ["1", "2"], "env": [], **RESOURCES}]}
+        },
     },
 }
 
@@ -37,6 +43,7 @@ def served(wish: Fields) -> Fields:
     container["imagePullPolicy"] = "Always"
     del container["env"]
     present["status"] = {"active": []}
+    container["resources"]["limits"] = {"cpu": "1", "memory": "1Gi"}
     return present
 
 
@@ -52,10 +59,34 @@ def test_every_other_difference_is_seen() -> None:
         lambda o: o["spec"]["jobTemplate"]["spec"]["containers"][0].update(args=["1"]),
         lambda o: o["spec"]["jobTemplate"]["spec"]["containers"].append({"name": "y"}),
         lambda o: o["spec"].pop("jobTemplate"),
+        lambda o: o["spec"]["jobTemplate"]["spec"]["containers"][0].update(resources={}),
     ):
         present = served(WISH)
         change(present)
         assert not is_as_wanted(present, stamped(WISH))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (1, "1", True),
+        ("0.5", "500m", True),
+        ("1000m", 1, True),
+        ("1024Mi", "1Gi", True),
+        ("1e3", "1k", True),
+        ("1500M", "1.5G", True),
+        ("7u", "7000n", True),
+        ("1", "2", False),
+        ("1G", "1Gi", False),
+        ("1", "1x", False),
+        ("a", "b", False),
+        (True, 1, True),
+        (True, "1", False),
+    ],
+)
+def test_quantities_are_compared_by_what_they_mean(one: t.Any, other: t.Any, same: bool) -> None:
+    assert holds(one, other) is same
+    assert holds(other, one) is same
 
 
 def test_a_field_taken_out_of_the_wish_is_a_difference() -> None:
