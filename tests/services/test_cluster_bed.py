@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.testbed import folders
 from tests.testbed.components import ensure
+from tests.testbed.kube import cgroups
 from tests.testbed.kube.inside import KERNEL_SETTINGS
-from tests.testbed.kube.namespaces import CGROUPS, KUBECONFIG
+from tests.testbed.kube.namespaces import KUBECONFIG
 from tests.testbed.process import run
 
 ROOT = Path(__file__).parents[2]
@@ -107,18 +107,12 @@ def _traces(folder: Path) -> set[str]:
         *(f"firewall {table}" for table in tables.splitlines() if "granary" in table),
         *(f"mount {mount}" for mount in mounts if str(folder) in mount),
         *(f"device {path.name}" for path in Path("/sys/class/net").glob("granary*")),
-        *(f"cgroup {path}" for path in _cgroups_of_the_dead()),
+        *(f"cgroup {name}" for name in cgroups.of_the_dead()),  # those of the living are others'
         *(f"file {path}" for path in folder.iterdir()),
         *(f"file {path}" for path in FIXED_PLACES if Path(path).exists()),
         *(f"setting {name} {_setting(name)}" for name in SETTINGS),
         *(f"process {process}" for process in _processes_that_know(folder)),
     }
-
-
-def _cgroups_of_the_dead() -> list[Path]:
-    """Those of the living are other suites'."""
-    found = CGROUPS.glob(f"*/{folders.PREFIX}*")
-    return [path for path in found if not folders.owner_lives(path.name)]
 
 
 def _setting(name: str) -> str:

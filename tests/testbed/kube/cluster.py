@@ -15,7 +15,7 @@ from tests.testbed import folders
 from tests.testbed.errors import TestBedError
 from tests.testbed.ports import HOST, answers, free_port
 
-from . import network
+from . import cgroups, network
 from .control_plane import API_SERVER, ControlPlane
 from .credentials import Credentials
 from .images import write_busybox_image, write_pause_image
@@ -168,12 +168,15 @@ class KubeCluster:
     def _add_node(self, name: str) -> None:
         with Path("/etc/hosts").open("a", encoding="utf-8") as file:
             file.write(f"\n{HOST} {name}\n")
+        # A kubelet ends what it does not know in its cgroup: each node has its own.
+        cgroup = f"{self._cgroup}/{name}"
+        cgroups.make(cgroup)
         node = Node(
             name,
             self.folder / name,
             programs=self.programs,
             credentials=self.credentials,
-            cgroup=self._cgroup,
+            cgroup=cgroup,
         )
         node.start()
         self.nodes[name] = node

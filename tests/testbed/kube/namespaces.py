@@ -23,6 +23,8 @@ from pathlib import Path
 from tests.testbed import folders
 from tests.testbed.components import ensure, names_of
 
+from . import cgroups
+
 KUBECONFIG = "GRANARY_TEST_KUBECONFIG"
 """Names a cluster of somebody else's; then nothing is started."""
 
@@ -35,7 +37,6 @@ PLACE = Path("/run/granary")
 """The same folder inside: short, as paths of sockets may not be longer than 107 bytes."""
 
 ROOT = Path(__file__).parents[3]
-CGROUPS = Path("/sys/fs/cgroup")
 
 
 def run_inside(command: Sequence[str]) -> int:
@@ -48,13 +49,13 @@ def run_inside(command: Sequence[str]) -> int:
     for name in names_of("test"):
         ensure(name)
     folder = folders.make_scratch()
-    _remove_cgroups_of_the_dead()
+    cgroups.remove_those_of_the_dead()
     try:
-        _make_cgroup(folder.name)
+        cgroups.make(folder.name)
         return _run(command, folder)
     finally:
         _keep_logs(folder)
-        _remove_cgroup(folder.name)
+        cgroups.remove(folder.name)
         folders.remove(folder)
 
 
@@ -65,7 +66,7 @@ def _run(command: Sequence[str], folder: Path) -> int:
         FOLDER: str(folder),
         # Scratch folders name their owner by a pid, which means another process outside.
         "GRANARY_TEST_DIR": str(PLACE),
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split()]),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
     first = [sys.executable, "-m", "tests.testbed.kube.inside", *command]
     child = subprocess.Popen(
@@ -89,33 +90,3 @@ def _keep_logs(folder: Path) -> None:
     kept = folder / "granary-test-logs"
     if kept.is_dir():
         shutil.copytree(kept, folders.base() / kept.name, dirs_exist_ok=True)
-
-
-def _controllers() -> list[Path]:
-    """The cgroup hierarchies: one for each controller in version 1, else the one of version 2."""
-    if (CGROUPS / "cgroup.controllers").exists():
-        return [CGROUPS]
-    return [path for path in CGROUPS.iterdir() if path.is_dir() and not path.is_symlink()]
-
-
-def _make_cgroup(name: str) -> None:
-    for controller in _controllers():
-        made = controller / name
-        made.mkdir()
-        for setting in ("cpuset.cpus", "cpuset.mems"):  # version 1 leaves them empty in a new one
-            with contextlib.suppress(FileNotFoundError):
-                (made / setting).write_bytes((controller / setting).read_bytes())
-
-
-def _remove_cgroup(name: str) -> None:
-    for controller in _controllers():
-        for folder, *dummy in os.walk(controller / name, topdown=False):
-            with contextlib.suppress(OSError):
-                os.rmdir(folder)
-
-
-def _remove_cgroups_of_the_dead() -> None:
-    for controller in _controllers():
-        for path in controller.glob(f"{folders.PREFIX}*"):
-            if not folders.owner_lives(path.name):
-                _remove_cgroup(path.name)
