@@ -51,6 +51,11 @@ class TableCollector:
         self._missing = count
 
     @property
+    def arrived(self) -> int:
+        """How many segments have arrived."""
+        return self._count - self._missing
+
+    @property
     def rows(self) -> int:
         """Rows of the segments that have arrived."""
         return sum(self._rows)

@@ -34,6 +34,7 @@ from .._postgres.rights import hidden_mappings
 from .._postgres.segments import TID_RANGE_SCAN_SINCE, plan_segments
 from .._postgres.table_locks import lock_indexes
 from .collector import TableCollector
+from .pace import Pace
 from .snapshot_holder import SnapshotHolder
 from .stop_signals import interruptible
 from .table_choice import TableChoice
@@ -254,6 +255,7 @@ class DatabaseDump:
         """Keep every worker busy until all is read; each has at most two units, or one stream."""
         units = self._units()
         in_hand: list[collections.Counter[str]] = []
+        pace = Pace()
         for number in range(len(self._pool)):
             in_hand.append(collections.Counter())
             self._hand_out(number, in_hand[number], units)
@@ -262,6 +264,18 @@ class DatabaseDump:
             for number, message in messages:
                 in_hand[number][self._take(message)] -= 1
                 self._hand_out(number, in_hand[number], units)
+            if pace.due():
+                self._tell()
+
+    def _tell(self) -> None:
+        """Say how much is read of the tables that are taken over."""
+        self._plan.events.progress(
+            "rows_read",
+            database=self._plan.database.name,
+            segments=sum(table.arrived for table in self._tables),
+            of_segments=sum(len(segments) for segments in self._segments),
+            bytes=sum(table.size for table in self._tables),
+        )
 
     def _units(self) -> Iterator[ReadStream | ReadSegment]:
         """Yield streams first, since each is read by one worker alone; then tables, as they were

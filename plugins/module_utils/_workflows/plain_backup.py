@@ -25,6 +25,7 @@ from .._postgres.programs import find_program
 from .._repository.model import Compression
 from .backup_plan import check_server
 from .collector import file_content
+from .pace import Pace
 from .streams import READ_BYTES, open_sink
 from .work_units import SaverCounts
 
@@ -103,6 +104,7 @@ class PlainBackup:
     def _dump(self, saver: BlobSaver) -> StoredBytes:
         sink = open_sink(saver, self._run.repository)
         head = tail = b""
+        size, pace = 0, Pace()
         lock_timeout = self._request.lock_timeout * 1000
         with plain_dump(
             self._survey.program,
@@ -113,6 +115,9 @@ class PlainBackup:
         ) as child:
             while data := child.stdout.read(READ_BYTES):
                 sink.write(data)
+                size += len(data)
+                if pace.due():
+                    self._run.events.progress("dump_read", bytes=size)
                 head = head if len(head) >= TAIL_BYTES else head + data[:TAIL_BYTES]
                 tail = (tail + data)[-TAIL_BYTES:]
             self._finish(child)

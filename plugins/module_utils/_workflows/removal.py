@@ -102,11 +102,8 @@ def remove_repository(
                     f"be ({lock.trouble.rstrip('.')}); run it again once that is mended."
                 )
             remove_empty_folders(repository.backend)
-        return dataclasses.replace(
-            _result(plan, repository.location),
-            id=repository.config.id,
-            version=repository.version,
-        )
+        done = _result(plan, repository.location)
+        return dataclasses.replace(done, id=repository.config.id, version=repository.version)
 
 
 def _can_be_opened(backend: Backend) -> bool:

@@ -24,6 +24,7 @@ from .._postgres.load_programs import Loader, load_post_data, load_pre_data
 from .._postgres.session import prepare_restore_session
 from .._postgres.target import read_tables
 from .database_making import claimed, finish_database, make_database, not_whole
+from .pace import Pace
 from .restore_source import load_units
 from .restore_worker import (
     Analyze,
@@ -32,7 +33,6 @@ from .restore_worker import (
     LoadArchive,
     LoadRows,
     OpenTarget,
-    nothing_more,
     run_all,
     run_everywhere,
 )
@@ -167,8 +167,24 @@ def load_rows(context: RestoreContext, plan: DatabasePlan, loader: Loader) -> No
         if table.taken_over:
             ids = files.table_ids(database.name, table)
             tasks += table_tasks(table, ids, through_root=through_root)
-    run_all(context.pool, tasks, nothing_more)
+    run_all(context.pool, tasks, _told_rows(context, plan))
     run_everywhere(context.pool, CloseTarget())
+
+
+def _told_rows(context: RestoreContext, plan: DatabasePlan) -> Callable[[Task, object], None]:
+    """Return what takes the answers to tasks, and says now and then how many rows are loaded."""
+    pace, loaded = Pace(), 0
+    expected = sum(table.rows or 0 for table in plan.source.tables if table.taken_over)
+
+    def take(task: Task, dummy_answer: object) -> None:
+        nonlocal loaded
+        loaded += task.rows if isinstance(task, LoadRows) else 0
+        if pace.due():
+            context.events.progress(
+                "rows_coming", database=plan.target, rows=loaded, of_rows=expected
+            )
+
+    return take
 
 
 def table_tasks(table: TableEntry, ids: bytes, *, through_root: bool) -> Iterator[LoadRows]:

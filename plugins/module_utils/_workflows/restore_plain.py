@@ -35,9 +35,12 @@ from .._postgres.target import (
     unmark_restoring,
 )
 from .database_making import not_whole
+from .pace import Pace
 from .requests import RestoreResult, Stats
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .._core.events import Events
     from .._postgres.model import ServerFacts
     from .._postgres.target import TargetServer
@@ -117,7 +120,7 @@ class PlainRestore:
             forgiven = load_plain(
                 self._psql,
                 self._settings,
-                self._source.files.stream(PLAIN_DUMP),
+                self._blocks(),
                 kind=self._kind,
                 role=facts.role,
                 server_major=facts.major,
@@ -137,6 +140,16 @@ class PlainRestore:
         if self._fills_a_database:
             with contextlib.closing(connect_server(self._settings)) as conn:
                 unmark_restoring(conn, self.database)
+
+    def _blocks(self) -> Iterator[bytes]:
+        """Yield the dump, and say now and then how much of it is loaded."""
+        pace, size = Pace(), 0
+        for block in self._source.files.stream(PLAIN_DUMP):
+            yield block
+            size += len(block)
+            if pace.due():
+                whole = self._source.files[PLAIN_DUMP].size
+                self._events.progress("dump_loaded", bytes=size, of_bytes=whole)
 
     def _not_whole(self) -> str:
         if self._fills_a_database:
