@@ -21,6 +21,7 @@ from tests.fix_postgres import PostgresFactory
 from tests.fix_restore import clear
 from tests.testbed.ports import HOST, free_port
 from tests.testbed.postgres import PostgresServer
+from tests.testbed.s3 import Bucket
 
 GOOD = "Succeeded"
 BAD = "Failed"
@@ -329,7 +330,9 @@ def test_a_repository_is_wiped_out_only_where_it_asks_for_it(
     assert "does not ask for its data to be deleted" in refused.log
     bed.cluster.patch("Repository", "repo", bed.namespace, {"spec": {"wipeOut": True}})
     assert bed.run("wipe-out", *arguments).status == 0
-    with contextlib.closing(bed.place.where.client()) as client:  # type: ignore[union-attr] # S3's
-        assert not client.list_objects_v2(Bucket=bed.place.where.name).get("Contents")  # type: ignore[union-attr] # S3's
+    bucket = bed.place.where
+    assert isinstance(bucket, Bucket)
+    with contextlib.closing(bucket.client()) as client:
+        assert not client.list_objects_v2(Bucket=bucket.name).get("Contents")
     # Again, as after a Job that was killed at its end.
     assert bed.run("wipe-out", *arguments).status == 0

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fix_cluster import KubeCluster
 from tests.fix_job import JobBed
+from tests.testbed.kube.cluster import KubeCluster
 from tests.testbed.ports import HOST
 
 RULES = [
