@@ -105,10 +105,13 @@ def reconcile_configuration(site: Site, key: Key) -> float | None:
 
 def _leave(site: Site, key: Key, obj: Object | None) -> float | None:
     """Clear away what is not cleared away with the object by Kubernetes itself."""
-    site.dependants.forget(key)
     if obj is not None:
         take_stash_finalizers_off(site.cluster, obj)
         return None
+    for needed in site.dependants.needs_of(key):
+        if needed.kind == "Repository":
+            site.queue.add(needed)  # it names those who use it
+    site.dependants.forget(key)
     remove_orphans(site, key)
     return withdraw(site, key)
 

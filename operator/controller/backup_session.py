@@ -188,7 +188,7 @@ class BackupRun(SessionRun):
         labels = {TARGET_NAME: label_value(invoker.target.name)}
         place = None if self.site.options.is_cluster_wide else self.namespace
         others = self.site.cluster.list("BackupSession", place, labels=labels)
-        busy = busy_session(self.session, target, others)
+        busy = busy_session(self.session, target, [*own, *others])
         if busy is None:
             return None
         return self._await([Key("BackupSession", metadata(busy)["namespace"], name_of(busy))])

@@ -46,6 +46,11 @@ class Dependants:
         """Remember nothing of what ``key`` depends on."""
         self.note(key, ())
 
+    def needs_of(self, key: Key) -> frozenset[Key]:
+        """Return what ``key`` depends on."""
+        with self._lock:
+            return self._needs.get(key, frozenset())
+
     def of(self, key: Key) -> frozenset[Key]:
         """Return who depends on ``key``."""
         with self._lock:

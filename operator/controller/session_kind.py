@@ -66,8 +66,10 @@ class SessionKind(abc.ABC):
         """Return the phase that follows from the whole status."""
 
     def phased(self, status: Object) -> Object:
-        """Return the status with the phase that follows from it."""
-        return {**status, "phase": self.phase(status)}
+        """Return the status with the phase that follows from it, its target's too."""
+        target = self.target_of(status)
+        told = status if target is None else self.with_target(status, target)
+        return {**told, "phase": self.phase(told)}
 
     def with_target_condition(self, status: Object, condition: Object) -> Object:
         """Return the status with a condition of the target, and the phase that follows from it."""
@@ -105,7 +107,7 @@ class _Backup(SessionKind):
             "preBackupActions": PRE_ACTIONS,
             "postBackupActions": POST_ACTIONS,
         }
-        return self.phased(self.with_target(status, entry))
+        return self.phased({**status, "targets": [entry]})
 
     def phase(self, status: Object) -> str:
         return backup_session_phase(status)

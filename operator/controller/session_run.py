@@ -11,8 +11,6 @@ as it is when it is written: the Job writes there too, and what it has said coun
 from __future__ import annotations
 
 import abc
-import datetime
-import functools
 import typing as t
 
 from ansible_collections.granary.postgres.operator.controller.executor import (
@@ -21,13 +19,13 @@ from ansible_collections.granary.postgres.operator.controller.executor import (
     hooks_of,
 )
 from ansible_collections.granary.postgres.operator.controller.job_outcome import (
-    JOB_NAME_LABEL,
     JobOutcome,
     JobPhase,
     cause_of_failure,
     outcome_of,
     reason_to_wait,
 )
+from ansible_collections.granary.postgres.operator.controller.session_record import SessionRecord
 from ansible_collections.granary.postgres.operator.controller.session_step import (
     SessionView,
     Step,
@@ -35,14 +33,12 @@ from ansible_collections.granary.postgres.operator.controller.session_step impor
 )
 from ansible_collections.granary.postgres.plugins.module_utils._core.errors import (
     ClusterForbidden,
-    ClusterObjectMissing,
     InvalidObject,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._kubernetes import conditions as c
 from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.durations import (
     format_go_duration,
     format_time,
-    now,
     parse_time,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.job_spec import (
@@ -55,26 +51,14 @@ from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.objec
     Object,
     described_object,
     metadata,
-    name_of,
-    namespace_of,
     status_of,
     uid_of,
-)
-from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.status import (
-    write_status,
 )
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
 
     from ansible_collections.granary.postgres.operator.controller.executor import Assignment
-    from ansible_collections.granary.postgres.operator.controller.session_kind import SessionKind
-    from ansible_collections.granary.postgres.operator.controller.site import Site
-    from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.invoker import (
-        Invoker,
-    )
-
-Change: t.TypeAlias = "Callable[[Object], Object]"
 
 AT_ONCE = 0.0
 POLL_S = 60.0
@@ -84,22 +68,8 @@ START_LIMIT_S = 1800.0
 """A Job none of whose containers has begun by then (no such image, no room) is given up."""
 
 
-class SessionRun(abc.ABC):
-    """A session, its invoker where that can be read, and its Job, read in this order: what the Job
-    wrote before it ended is then seen by whoever sees its end and writes.
-    """
-
-    kind: t.ClassVar[SessionKind]
-    job_prefix: t.ClassVar[str]
-
-    def __init__(
-        self, site: Site, session: Object, invoker_object: Object | None, invoker: Invoker | None
-    ) -> None:
-        self.site = site
-        self.session = session
-        self.invoker_object = invoker_object
-        self.invoker = invoker
-        self.now = now()
+class SessionRun(SessionRecord, abc.ABC):
+    """A session that can be moved on; its two kinds differ in how they begin and end."""
 
     @abc.abstractmethod
     def begin(self) -> float | None:
@@ -112,46 +82,6 @@ class SessionRun(abc.ABC):
     @abc.abstractmethod
     def assignment(self) -> Assignment:
         """Return what the Job is made of. Raises ``InvalidObject``, ``ClusterError``."""
-
-    @property
-    def name(self) -> str:
-        """The session's name."""
-        return name_of(self.session)
-
-    @property
-    def namespace(self) -> str:
-        """The session's namespace."""
-        return namespace_of(self.session) or ""
-
-    @property
-    def created(self) -> datetime.datetime:
-        """When the session was created; deadlines and durations count from it."""
-        return parse_time(metadata(self.session)["creationTimestamp"])
-
-    @property
-    def age_s(self) -> float:
-        """Seconds since the session was created."""
-        return (self.now - self.created).total_seconds()
-
-    @property
-    def deadline(self) -> datetime.datetime | None:
-        """The moment by which it must be over: once it has begun the one that was written then."""
-        written = status_of(self.session).get("sessionDeadline")
-        if written:
-            return parse_time(written)
-        if self.invoker is None or self.invoker.timeout_seconds is None:
-            return None
-        return self.created + datetime.timedelta(seconds=self.invoker.timeout_seconds)
-
-    @property
-    def job_name(self) -> str:
-        """The name of the session's Job, whether there is one or not."""
-        return job_name(self.job_prefix, self.name)
-
-    @functools.cached_property
-    def job(self) -> Object | None:
-        """The session's Job as it is now."""
-        return self._own_job(self.job_name)
 
     def step(self) -> float | None:
         """Move the session on; return when to look again, None once it is over."""
@@ -175,7 +105,7 @@ class SessionRun(abc.ABC):
         hook = self.invoker is not None and self.kind.post_hook in hooks_of(self.invoker)
         hook_job: Object | None = None
         if has_begun and hook:
-            hook_job = self._own_job(job_name(HOOK_JOB, self.name))
+            hook_job = self.own_job(job_name(HOOK_JOB, self.name))
         return SessionView(
             terms=self.kind.terms,
             target=target,
@@ -225,26 +155,6 @@ class SessionRun(abc.ABC):
         self.write(change)
         return AT_ONCE
 
-    def write(self, change: Change) -> None:
-        """Write the session's status; the session is as it was written then. Nothing happens where
-        it is gone.
-        """
-        try:
-            self.session = write_status(
-                self.site.cluster,
-                self.kind.name,
-                self.name,
-                self.namespace,
-                change,
-                uid=uid_of(self.session),
-            )
-        except ClusterObjectMissing:
-            return
-
-    def duration(self) -> str:
-        """Return how long the session has taken."""
-        return format_go_duration(self.age_s, whole_seconds=True)
-
     def _seen_anew(self, status: Object) -> SessionView:
         """Return the session judged by the status as it is when it is written."""
         return SessionView(
@@ -258,23 +168,14 @@ class SessionRun(abc.ABC):
             now=self.now,
         )
 
-    def _own_job(self, name: str) -> Object | None:
-        job = self.site.cluster.find("Job", name, self.namespace)
-        owners = metadata(job or {}).get("ownerReferences") or []
-        return job if any(each.get("uid") == uid_of(self.session) for each in owners) else None
-
-    def _pods(self) -> list[Object]:
-        labels = {JOB_NAME_LABEL: self.job_name}
-        return self.site.cluster.list("Pod", self.namespace, labels=labels)
-
     def _cause(self) -> str:
-        return cause_of_failure(self.job_name, outcome_of(self.job), self._pods())
+        return cause_of_failure(self.job_name, outcome_of(self.job), self.pods())
 
     def _wait(self) -> float | None:
         if self.job is not None and not outcome_of(self.job).phase.is_over:
             made = parse_time(metadata(self.job)["creationTimestamp"])
             if (self.now - made).total_seconds() >= START_LIMIT_S:
-                reason = reason_to_wait(self.job_name, self._pods())
+                reason = reason_to_wait(self.job_name, self.pods())
                 if reason is not None:
                     return self._give_up_start(reason)
         if self.deadline is None:
