@@ -106,11 +106,9 @@ def cluster(kubectl: Kubectl) -> Cluster:
 def crds(kubectl: Kubectl) -> list[str]:
     """Every CustomResourceDefinition of the role, applied strictly and served; their names."""
     files = sorted(CRDS.glob("*.yaml"))
-    for file in files:
-        kubectl.apply(file)
+    kubectl.apply(*files)
     names = [file.stem for file in files]
-    if names:
-        kubectl("wait", "--for=condition=Established", "crd", *names)
+    kubectl("wait", "--for=condition=Established", "crd", *names)
     return names
 
 

@@ -240,6 +240,6 @@ def test_a_lost_node_is_noticed_and_comes_back(
 
 def test_the_custom_resources_are_served(kubectl: Kubectl, crds: list[str]) -> None:
     """Every file of the role is applied strictly, and each kind can be listed."""
-    assert crds
+    assert len(crds) >= 7
     for name in crds:
         assert kubectl.list(name) == []

@@ -61,37 +61,39 @@ class Kubectl:
 
     def apply(self, *objects: Mapping[str, t.Any] | str | Path, namespace: str = "") -> None:
         """Apply objects, YAML texts and files; a field that the API does not know is refused."""
-        where = [f"--namespace={namespace}"] if namespace else []
-        for item in objects:
-            text = item.read_text(encoding="utf-8") if isinstance(item, Path) else item
-            given = text if isinstance(text, str) else json.dumps(text)
-            self("apply", "--validate=strict", "--filename=-", *where, given=given)
+        given = "\n---\n".join(_text(item) for item in objects)
+        self("apply", "--validate=strict", "--filename=-", *_in(namespace), given=given)
 
     def get(self, kind: str, name: str, namespace: str = "") -> Object:
         """One object as it stands there."""
-        return self._read("get", kind, name, namespace=namespace)
+        found: Object = json.loads(self("get", kind, name, "--output=json", *_in(namespace)))
+        return found
 
     def list(self, kind: str, namespace: str = "", *, labels: str = "") -> list[Object]:
         """All objects of a kind, of all namespaces if none is named."""
+        where = _in(namespace) or ["--all-namespaces"]
         selector = [f"--selector={labels}"] if labels else []
-        items: list[Object] = self._read("get", kind, *selector, namespace=namespace)["items"]
+        found: Object = json.loads(self("get", kind, "--output=json", *where, *selector))
+        items: list[Object] = found["items"]
         return items
 
     def wait(self, what: str, until: str, namespace: str = "", *, timeout_s: float = 60) -> None:
         """Wait for `condition=Ready`, `jsonpath={.a}=b`, `delete` or `create` of kind/name."""
-        where = [f"--namespace={namespace}"] if namespace else []
         self(
-            *("wait", what, f"--for={until}", f"--timeout={timeout_s:.0f}s", *where),
+            *("wait", what, f"--for={until}", f"--timeout={timeout_s:.0f}s", *_in(namespace)),
             timeout_s=timeout_s + 10,
         )
 
     def logs(self, what: str, namespace: str) -> str:
         """What all containers of a pod or of kind/name wrote."""
-        return self("logs", what, f"--namespace={namespace}", "--all-containers", "--tail=-1")
+        return self("logs", what, *_in(namespace), "--all-containers", "--tail=-1")
 
-    def _read(self, *arguments: str, namespace: str) -> Object:
-        where = f"--namespace={namespace}" if namespace else "--all-namespaces"
-        if len(arguments) > 2 and not arguments[2].startswith("-") and not namespace:
-            where = "--output=json"  # an object of no namespace
-        content: Object = json.loads(self(*arguments, "--output=json", where))
-        return content
+
+def _text(item: Mapping[str, t.Any] | str | Path) -> str:
+    if isinstance(item, Path):
+        return item.read_text(encoding="utf-8")
+    return item if isinstance(item, str) else json.dumps(item)
+
+
+def _in(namespace: str) -> list[str]:
+    return [f"--namespace={namespace}"] if namespace else []
