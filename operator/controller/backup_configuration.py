@@ -65,6 +65,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.objec
     status_of,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.phases import (
+    READY,
     configuration_phase,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.status import (
@@ -100,7 +101,7 @@ def reconcile_configuration(site: Site, key: Key) -> float | None:
         conditions.append(trigger)
     status = _write(site, obj, conditions)
     again = announce(site, obj, invoker, status)
-    return again if evaluation.is_sound else look_again_s(status, now())
+    return again if status.get("phase") == READY else look_again_s(status, now())
 
 
 def _leave(site: Site, key: Key, obj: Object | None) -> float | None:
