@@ -226,17 +226,3 @@ def test_a_job_that_reports_nothing_fails_it(operator: OperatorProcess, bed: Sta
 
     (target,) = bed.backup("first", "Failed")["targets"]
     assert conditions_of(target)["BackupDisrupted"][0] == "True"
-
-
-def test_the_reaction_is_quick(operator: OperatorProcess, bed: StashBed) -> None:
-    bed.configured("exit 1", backupHistoryLimit=30)
-    waits = []
-    for number in range(5):
-        bed.session(f"s{number}")
-        wait_for(lambda: len(bed.jobs()) > number, "a Job")  # noqa: B023 - used at once
-        session = bed.cluster.get("BackupSession", f"s{number}", bed.namespace)
-        job = bed.cluster.get("Job", f"stash-backup-s{number}-0", bed.namespace)
-        born = [each["metadata"]["creationTimestamp"] for each in (session, job)]
-        waits.append(born[0] == born[1])
-        bed.backup(f"s{number}", "Failed")
-    assert sum(waits) >= 2, "a Job hardly ever comes in the second of its session"
