@@ -100,7 +100,7 @@ def reconcile_configuration(site: Site, key: Key) -> float | None:
     if trigger is not None:
         conditions.append(trigger)
     status = _write(site, obj, conditions)
-    again = announce(site, obj, invoker, status)
+    again = announce(site, obj, invoker)
     return again if status.get("phase") == READY else look_again_s(status, now())
 
 

@@ -29,9 +29,6 @@ from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.metri
 from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.objects import (
     metadata,
 )
-from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.phases import (
-    READY,
-)
 
 if t.TYPE_CHECKING:
     from ansible_collections.granary.postgres.operator.controller.site import Site
@@ -50,13 +47,14 @@ CREATED = Family(
 )
 
 
-def announce(site: Site, obj: Object, invoker: Invoker, status: Object) -> float | None:
+def announce(site: Site, obj: Object, invoker: Invoker) -> float | None:
     """Push since when backups of an invoker are due, where that has changed since we last did.
 
-    Returns when to try again after a push that failed.
+    They are due unless it is paused: one that is not ready misses them. Returns when to try again
+    after a push that failed.
     """
-    is_due = status.get("phase") == READY and not invoker.paused
-    since = parse_time(metadata(obj)["creationTimestamp"]).timestamp() if is_due else 0.0
+    created = parse_time(metadata(obj)["creationTimestamp"]).timestamp()
+    since = 0.0 if invoker.paused else created
     key, news = key_of(obj), (invoker.uid, since)
     if not site.options.push_url or site.announced.get(key) == news:
         return None

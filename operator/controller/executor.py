@@ -160,10 +160,15 @@ def _resolve(site: Site, work: Assignment) -> ResolvedTask:
 def _plan(
     site: Site, work: Assignment, containers: list[Object], task: ResolvedTask | None
 ) -> PodPlan:
-    invoker = work.invoker
+    invoker, spec = work.invoker, work.repository
+    if site.cluster.find("Secret", spec.secret_name, spec.namespace) is None:
+        # A pod that is to mount it would wait for it, and nobody would know why.
+        raise InvalidObject(
+            f"Secret {spec.namespace}/{spec.secret_name} does not exist; create it."
+        )
     account = _ensure_rights(site, work)
     volumes = repository_volumes(
-        work.repository,
+        spec,
         invoker.namespace,
         scratch=invoker.temp_dir,
         interim_claim=_ensure_interim_claim(site, work) if task else None,

@@ -113,8 +113,8 @@ class _Operator:
         from ansible_collections.granary.postgres.operator.controller.watcher import watch
 
         with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(watch(site, stop=self._stop, ready=self._watches))
-        # Without an error it ends by a signal alone, of which it may have taken notice itself.
+            asyncio.run(watch(site, ready=self._watches))
+        # Without an error it ends by a signal alone.
         _log.info("event=stopping")
         return 0
 

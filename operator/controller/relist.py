@@ -30,7 +30,7 @@ if t.TYPE_CHECKING:
 
 _log = logging.getLogger("granary.relist")
 EVERY_S = 900.0
-SPREAD_S = 120.0
+SPREAD_S = 600.0
 AFTER_ERROR_S = 3.0
 NEEDED = frozenset({"Repository", "BackupConfiguration", "BackupSession", "RestoreSession"})
 """Without these kinds there is nothing to serve; others may be absent."""

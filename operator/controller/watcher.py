@@ -45,8 +45,9 @@ def watched_kinds(*, cluster_wide: bool) -> list[str]:
     return [kind for kind in kinds if cluster_wide or KINDS[kind].namespaced]
 
 
-async def watch(site: Site, *, stop: threading.Event, ready: threading.Event) -> None:
-    """Watch until ``stop`` is set or a signal comes; sets ``ready`` once kopf has begun.
+async def watch(site: Site, *, ready: threading.Event) -> None:
+    """Watch until SIGTERM or SIGINT comes, of which kopf takes notice itself; sets ``ready`` once
+    it has begun.
 
     Raises what kopf raises where it cannot watch any longer.
     """
@@ -61,7 +62,6 @@ async def watch(site: Site, *, stop: threading.Event, ready: threading.Event) ->
         standalone=True,
         clusterwide=site.options.is_cluster_wide,
         namespaces=list(site.options.namespaces),
-        stop_flag=stop,
         ready_flag=ready,
     )
 

@@ -67,6 +67,18 @@ def test_what_is_missing_is_named_and_found_when_it_comes(
     bed.ends("BackupConfiguration", NAME, "Ready")
 
 
+def test_a_target_that_goes_and_comes_back_is_noticed(
+    operator: OperatorProcess, bed: StashBed
+) -> None:
+    bed.configured("true")
+    bed.cluster.delete("AppBinding", stash.BINDING, bed.namespace)
+    told = conditions_of(bed.ends("BackupConfiguration", NAME, "NotReady"))
+    assert told["BackupTargetFound"][0] == "False"
+
+    bed.kubectl.apply(stash.binding(bed.namespace))
+    bed.ends("BackupConfiguration", NAME, "Ready")
+
+
 def test_pause_schedule_and_a_lost_cron_job_are_followed(
     operator: OperatorProcess, bed: StashBed
 ) -> None:

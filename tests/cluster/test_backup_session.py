@@ -69,6 +69,17 @@ def test_a_missing_task_fails_it_with_the_cause(operator: OperatorProcess, bed: 
     assert "Task postgres-backup-99 does not exist" in told[1]
 
 
+def test_a_secret_that_is_gone_is_named(operator: OperatorProcess, bed: StashBed) -> None:
+    """Nobody tells of Secrets: the session is skipped where it was noticed before, else it fails."""
+    bed.configured(GOOD)
+    bed.cluster.delete("Secret", stash.SECRET, bed.namespace)
+    bed.session()
+
+    found = bed.backup("first", "Failed", "Skipped")
+    assert f"ecret {bed.namespace}/storage does not exist" in str(found)
+    assert bed.jobs() == []
+
+
 def test_a_variable_that_nobody_gives_is_named(operator: OperatorProcess, bed: StashBed) -> None:
     bed.configured("echo ${noSuchThing}")
     bed.session()

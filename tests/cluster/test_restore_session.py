@@ -49,19 +49,24 @@ def test_it_waits_for_what_is_missing(operator: OperatorProcess, bed: StashBed) 
     bed.ends("RestoreSession", NAME, "Succeeded")
 
 
-def test_rules_in_the_old_place_are_read_and_in_both_places_refused(
+def test_rules_in_the_old_place_are_read(operator: OperatorProcess, bed: StashBed) -> None:
+    bed.parts()
+    old = stash.restore_session(bed.namespace, bed.task(GOOD), NAME)
+    old["spec"]["rules"] = old["spec"]["target"].pop("rules")
+    bed.kubectl.apply(old)
+
+    bed.ends("RestoreSession", NAME, "Succeeded")
+
+
+def test_one_that_cannot_be_served_says_so_and_does_nothing(
     operator: OperatorProcess, bed: StashBed
 ) -> None:
     bed.parts()
-    old = stash.restore_session(bed.namespace, bed.task(GOOD), "old")
-    old["spec"]["rules"] = old["spec"]["target"].pop("rules")
-    both = stash.restore_session(bed.namespace, bed.task(GOOD), "both")
-    both["spec"]["rules"] = both["spec"]["target"]["rules"]
-    bed.kubectl.apply(old, both)
+    restore(bed, GOOD, hooks={"preRestore": {"exec": {"command": ["true"]}}})
 
-    bed.ends("RestoreSession", "old", "Succeeded")
-    told = conditions_of(bed.ends("RestoreSession", "both", "Invalid"))
-    assert "both in spec.rules and in spec.target.rules" in told["ValidationPassed"][1]
+    told = conditions_of(bed.ends("RestoreSession", NAME, "Invalid"))
+    assert "install it with exec hooks" in told["ValidationPassed"][1]
+    assert bed.jobs() == []
 
 
 def test_a_failed_host_fails_it(operator: OperatorProcess, bed: StashBed) -> None:
