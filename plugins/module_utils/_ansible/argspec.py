@@ -214,3 +214,55 @@ def retention() -> ArgumentSpec:
             "allow_remove_all": {"type": "bool", "default": False},
         },
     )
+
+
+def kubernetes() -> ArgumentSpec:
+    """How to reach the API server: by the names and variables of kubernetes.core."""
+
+    def path(variable: str, *aliases: str) -> Option:
+        option: Option = {"type": "path", "no_log": False}
+        option["fallback"] = (env_fallback, [f"K8S_AUTH_{variable}"])
+        return {**option, "aliases": list(aliases)} if aliases else option
+
+    verify = (env_fallback, ["K8S_AUTH_VERIFY_SSL"])
+    return ArgumentSpec(
+        options={
+            "kubeconfig": path("KUBECONFIG"),
+            "context": _text("K8S_AUTH_CONTEXT"),
+            "host": _text("K8S_AUTH_HOST"),
+            "api_key": _text("K8S_AUTH_API_KEY", no_log=True),
+            "ca_cert": path("SSL_CA_CERT", "ssl_ca_cert"),
+            "validate_certs": {"type": "bool", "aliases": ["verify_ssl"], "fallback": verify},
+            "client_cert": path("CERT_FILE", "cert_file"),
+            "client_key": path("KEY_FILE", "key_file"),
+            "proxy": _text("K8S_AUTH_PROXY"),
+            "no_proxy": _text("K8S_AUTH_NO_PROXY"),
+        },
+    )
+
+
+def _session(**options: Option) -> ArgumentSpec:
+    waiting: dict[str, Option] = {
+        "wait": {"type": "bool", "default": True},
+        "wait_timeout": {"type": "int", "default": 3600},
+    }
+    return ArgumentSpec(
+        options={"namespace": {"type": "str", "required": True}, **options, **waiting}
+    )
+
+
+def backup_session() -> ArgumentSpec:
+    """Which BackupConfiguration to run, under which name."""
+    return _session(name={"type": "str"}, invoker={"type": "str", "required": True})
+
+
+def restore_session() -> ArgumentSpec:
+    """What to restore, from where and into which database."""
+    return _session(
+        **{name: {"type": "str", "required": True} for name in ("name", "target", "repository")},
+        repository_namespace={"type": "str"},
+        task={"type": "str", "default": "postgres-restore"},
+        params={"type": "dict", "default": {}},
+        snapshot={"type": "str", "default": "latest"},
+        source_host={"type": "str"},
+    )

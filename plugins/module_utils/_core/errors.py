@@ -49,6 +49,8 @@ GranaryError
     ClusterUnavailable  *
     HookFailed
     PushgatewayUnavailable  *
+    SessionFailed                 a BackupSession or RestoreSession ended without success
+    SessionUnfinished  *
   InvalidObject                   a Kubernetes object asks for what cannot be
     NotSupported                  it asks for what Granary does not do
 
@@ -342,6 +344,19 @@ class PushgatewayUnavailable(ClusterError):
     """Metrics could not be pushed; the backup or restore is none the worse for it."""
 
     code = "pushgateway_unavailable"
+    retryable = True
+
+
+class SessionFailed(ClusterError):
+    """A BackupSession or a RestoreSession has ended, and not well; its own words say why."""
+
+    code = "session_failed"
+
+
+class SessionUnfinished(ClusterError):
+    """A session had not ended when the time to wait for it was over; it goes on."""
+
+    code = "session_unfinished"
     retryable = True
 
 

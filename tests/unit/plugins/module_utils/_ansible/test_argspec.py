@@ -11,10 +11,14 @@ import typing as t
 import pytest
 import yaml
 
-from ansible_collections.granary.postgres.plugins.doc_fragments import _postgres, _repository
+from ansible_collections.granary.postgres.plugins.doc_fragments import (
+    _kubernetes,
+    _postgres,
+    _repository,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._ansible import argspec
 
-COMPARED = ("type", "default", "choices", "required", "elements")
+COMPARED = ("type", "default", "choices", "required", "elements", "aliases")
 
 
 def shape(options: dict[str, t.Any], nested: str) -> dict[str, t.Any]:
@@ -34,6 +38,7 @@ def shape(options: dict[str, t.Any], nested: str) -> dict[str, t.Any]:
     [
         (argspec.repository(), _repository.ModuleDocFragment),
         (argspec.postgres(), _postgres.ModuleDocFragment),
+        (argspec.kubernetes(), _kubernetes.ModuleDocFragment),
     ],
 )
 def test_shared_options_are_documented_as_they_are(
@@ -50,6 +55,9 @@ def test_merged_specs_keep_the_rules_of_both() -> None:
 
 
 def test_every_secret_says_so() -> None:
-    options = argspec.repository().merge(argspec.postgres()).options
-    hidden = {name for name, option in options.items() if option.get("no_log")}
-    assert hidden == {"password", "access_key", "secret_key", "session_token", "login_password"}
+    shared = (argspec.repository(), argspec.postgres(), argspec.kubernetes())
+    hidden = {
+        name for spec in shared for name, option in spec.options.items() if option.get("no_log")
+    }
+    of_repository = {"password", "access_key", "secret_key", "session_token"}
+    assert hidden == {*of_repository, "login_password", "api_key"}
