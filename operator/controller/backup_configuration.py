@@ -211,6 +211,8 @@ def _write(site: Site, obj: Object, conditions: list[Object]) -> Object:
         status["phase"] = configuration_phase(status)
         return status
 
+    if change(status_of(obj)) == status_of(obj):
+        return status_of(obj)
     meta = metadata(obj)
     written = write_status(
         site.cluster, obj["kind"], meta["name"], meta["namespace"], change, uid=meta["uid"]

@@ -66,7 +66,8 @@ class WakeRules:
         if self._seen.get(key) == print_:
             return False
         self._seen[key] = print_
-        return True
+        # What we have just made ourselves needs no second look.
+        return not (key.kind == "CronJob" and event in {None, "ADDED"})
 
 
 def is_settled(obj: Object) -> bool:

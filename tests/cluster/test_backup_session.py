@@ -70,7 +70,7 @@ def test_a_missing_task_fails_it_with_the_cause(operator: OperatorProcess, bed: 
 
 
 def test_a_secret_that_is_gone_is_named(operator: OperatorProcess, bed: StashBed) -> None:
-    """Nobody tells of Secrets: the session is skipped where it was noticed before, else it fails."""
+    """Secrets are not watched: it is skipped where that was noticed before, else it fails."""
     bed.configured(GOOD)
     bed.cluster.delete("Secret", stash.SECRET, bed.namespace)
     bed.session()

@@ -71,9 +71,11 @@ def test_a_schedule_that_was_kept_wakes_nobody_but_a_lost_cron_job_does() -> Non
     owner = {"kind": "BackupConfiguration", "name": "pg", "uid": "u", "controller": True}
     cron_job = Key("CronJob", "a", "stash-trigger-pg")
     seen = obj(cron_job, metadata={"ownerReferences": [owner]})
-    rules.keys_for(None, seen)
 
+    assert rules.keys_for("ADDED", seen) == set()  # made by us
     assert rules.keys_for("MODIFIED", {**seen, "status": {"lastScheduleTime": "x"}}) == set()
+    suspended = obj(cron_job, 2, metadata={"ownerReferences": [owner]})
+    assert rules.keys_for("MODIFIED", suspended) == {CONFIGURATION}
     assert rules.keys_for("DELETED", seen) == {CONFIGURATION}
 
 
