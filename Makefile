@@ -1,10 +1,10 @@
 # Every target does all of its own set-up. Needed beforehand: Debian 12 (or a later one), root, git, make, python3 >= 3.11.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-faults bench
+.PHONY: help install demo image test test-long test-faults bench
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON3 ?= python3
-REQUIREMENTS := requirements.txt requirements-dev.txt
+REQUIREMENTS := requirements.txt operator/requirements.txt requirements-dev.txt
 # One installation per state of the requirements and place of the checkout: a file of that name says that it is there.
 INSTALLED := .venv/.installed-$(shell (cat $(REQUIREMENTS); pwd) | sha256sum | cut -c1-16)
 
@@ -47,6 +47,10 @@ demo: install ## a PostgreSQL backed up, changed, backed up again, restored and 
 	@programs=$$(python -c 'from tests.testbed.postgres import client_bin; print(client_bin(16))') && \
 	ANSIBLE_CALLBACK_RESULT_FORMAT=yaml ANSIBLE_LOCALHOST_WARNING=false ANSIBLE_INVENTORY_UNPARSED_WARNING=false \
 	ansible-playbook granary.postgres.demo -e demo_bin_dir=$$programs
+
+image: install ## the operator's image in build/image.tar; IMAGE=NAME:TAG names it, FRESH=1 fetches Debian's packages anew
+	@python -m ansible_collections.granary.postgres.operator.image build --output build/image.tar \
+	    $(if $(IMAGE),--name $(IMAGE)) $(if $(FRESH),--fresh)
 
 test: install ## every check and test, matrices sampled; the last line counts
 	@python -m tests.testbed install test
