@@ -4,24 +4,22 @@
 
 """Debian packages of any suite, unpacked into a folder and never installed.
 
-Each suite gets a private package index with an empty list of installed packages: the machine's
-own apt is read (for the address of its mirror) and not changed. Programs that need a newer C
-library than the machine's are wrapped to run with the one of their own suite.
+The packages come as those of the operator's image do. Programs that need a newer C library than
+the machine's are wrapped to run with the one of their own suite.
 """
 
 from __future__ import annotations
 
-import platform
 import tempfile
 import typing as t
 from pathlib import Path
 
-from .errors import TestBedError
-from .process import run
+from ansible_collections.granary.postgres.operator.image import debian
+from ansible_collections.granary.postgres.plugins.module_utils._core.errors import GranaryError
 
-_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-_HOST_SUITE = "bookworm"
-_LOADER = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+from .errors import TestBedError
+
+_LOADER = f"{debian.LIBRARIES}/{debian.LOADER}"
 _WRAPPER = """#!/bin/sh
 root=${{0%/*}}/../root
 exec "$root/{loader}" --argv0 "$0" --library-path "$root/usr/lib/x86_64-linux-gnu" \\
@@ -58,79 +56,20 @@ def _show_programs(entry: dict[str, t.Any], into: Path, folder: Path) -> None:
 
 def unpack(origins: list[dict[str, t.Any]], root: Path) -> None:
     """Unpack packages, and the `closure` of others with all they depend on, below `root`."""
-    if platform.machine() != "x86_64":
-        raise TestBedError(f"the test bed is made for x86_64, this machine is {platform.machine()}")
     with tempfile.TemporaryDirectory(prefix="granary-apt-") as scratch:
         for number, origin in enumerate(origins):
-            suite = _Suite(origin["suite"], Path(scratch, str(number)))
-            for package in suite.download(origin.get("packages", []), origin.get("closure", [])):
-                run(["dpkg-deb", "-x", package, root], doing=f"unpacking {package.name}")
+            try:
+                debian.require_architecture()
+                _unpack(origin, Path(scratch, str(number)), root)
+            except GranaryError as exc:
+                raise TestBedError(str(exc)) from exc
     _merge_usr(root)
 
 
-class _Suite:
-    def __init__(self, suite: str, folder: Path) -> None:
-        self._suite = suite
-        self._folder = folder
-        for name in ("lists/partial", "cache/archives/partial", "packages"):
-            (folder / name).mkdir(parents=True)
-        (folder / "status").touch()
-        (folder / "sources.list").write_text(
-            f"deb [signed-by={_KEYRING}] {_mirror()} {suite} main\n", encoding="utf-8"
-        )
-        self._apt("apt-get", "update", "-qq")
-
-    def download(self, packages: list[str], closure: list[str]) -> list[Path]:
-        if packages:
-            self._apt("apt-get", "download", "-qq", *packages)
-        if closure:
-            self._apt(
-                "apt-get",
-                "install",
-                "-qq",
-                "-y",
-                "--download-only",
-                "--no-install-recommends",
-                *closure,
-            )
-        archives = self._folder / "cache" / "archives"
-        found = [*(self._folder / "packages").glob("*.deb"), *archives.glob("*.deb")]
-        return sorted(found)
-
-    def _apt(self, program: str, *arguments: str) -> str:
-        options = {
-            "Dir::Etc::sourcelist": self._folder / "sources.list",
-            "Dir::Etc::sourceparts": "/dev/null",
-            "Dir::State::lists": self._folder / "lists",
-            "Dir::State::status": self._folder / "status",
-            "Dir::Cache": self._folder / "cache",
-            "APT::Architecture": "amd64",
-            "APT::Sandbox::User": "root",
-            "Acquire::Retries": "3",
-            "Acquire::Languages": "none",
-            # sid's Release file may be older than it says that it is valid
-            "Acquire::Check-Valid-Until": "false",
-        }
-        flags = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        return run(
-            [program, *flags, *arguments],
-            doing=f"{program} {arguments[0]} ({self._suite})",
-            env={"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
-            cwd=self._folder / "packages",
-        )
-
-
-def _mirror() -> str:
-    """The mirror that this machine's own apt uses."""
-    lines = run(
-        ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Created-By: Packages"],
-        doing="reading apt's sources",
-    )
-    for line in lines.splitlines():
-        site, release = line.split()
-        if release == _HOST_SUITE:
-            return site
-    raise TestBedError(f"apt has no source of {_HOST_SUITE}: the test bed runs on Debian 12")
+def _unpack(origin: dict[str, t.Any], scratch: Path, root: Path) -> None:
+    # Not all suites have updates apart; what the tests run with changes with releases alone.
+    suite = debian.Suite(debian.sources(origin["suite"], fixes=False), scratch)
+    debian.unpack(suite.download(origin.get("packages", []), origin.get("closure", [])), root)
 
 
 def _merge_usr(root: Path) -> None:
