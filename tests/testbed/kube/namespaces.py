@@ -20,6 +20,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ansible_collections.granary.postgres.operator.image.build import build_image
 from tests.testbed import folders
 from tests.testbed.components import ensure, names_of
 
@@ -42,12 +43,13 @@ ROOT = Path(__file__).parents[3]
 def run_inside(command: Sequence[str]) -> int:
     """Run a command in new namespaces and return its status.
 
-    Every component is installed first: in there is no network but the cluster's.
+    Every component is installed and the image built first: in there is no network but the cluster's.
     """
     if os.environ.get(KUBECONFIG):
         return subprocess.run(command, check=False).returncode
     for name in names_of("test"):
         ensure(name)
+    build_image()
     folder = folders.make_scratch()
     cgroups.remove_those_of_the_dead()
     try:
