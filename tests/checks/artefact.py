@@ -30,7 +30,9 @@ FILES = frozenset(
         "requirements.txt",
     )
 )
-FOLDERS = frozenset(("LICENSES", "changelogs", "docs", "meta", "playbooks", "plugins", "roles"))
+FOLDERS = frozenset(
+    ("LICENSES", "changelogs", "docs", "meta", "operator", "playbooks", "plugins", "roles")
+)
 # A link to another file of the collection, without the place in it.
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
 NEEDED = (
@@ -39,6 +41,10 @@ NEEDED = (
     "bindep.txt",
     "meta/runtime.yml",
     "meta/execution-environment.yml",
+    "operator/__main__.py",
+    "operator/image/Containerfile",
+    "operator/image/hook-template/go.sum",
+    "operator/requirements.txt",
 )
 
 
