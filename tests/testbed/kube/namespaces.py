@@ -43,7 +43,8 @@ ROOT = Path(__file__).parents[3]
 def run_inside(command: Sequence[str]) -> int:
     """Run a command in new namespaces and return its status.
 
-    Every component is installed and the image built first: in there is no network but the cluster's.
+    Every component is installed and the image built first: in there is no other network than
+    the cluster's.
     """
     if os.environ.get(KUBECONFIG):
         return subprocess.run(command, check=False).returncode
