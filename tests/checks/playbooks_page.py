@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 PAGE = Path("docs/playbooks.md")
-PLAYBOOKS = (Path("playbooks/backup.yml"), Path("playbooks/restore.yml"))
+NAMES = ("backup", "restore", "install_operator", "uninstall_operator")
+PLAYBOOKS = tuple(Path(f"playbooks/{name}.yml") for name in NAMES)
 VARIABLE = re.compile(r"\bgranary_[a-z_]+")
 
 
