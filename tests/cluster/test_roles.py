@@ -18,6 +18,7 @@ from tests.fix_roles import KINDS, OURS, Roles, changes
 from tests.testbed.kube.kubectl import Kubectl, Object
 
 FINALIZER = "granary.postgres/wipe-out"
+GROUP = "monitoring.coreos.com"
 
 
 def ours(kubectl: Kubectl) -> dict[str, str]:
@@ -47,18 +48,18 @@ def users_objects(kubectl: Kubectl, namespace: str) -> tuple[str, str]:
     return name, configuration["metadata"]["name"]
 
 
-def test_install_again_upgrade_remove_install_anew(
-    roles: Roles, kubectl: Kubectl, crds: list[str], namespace: str
+REST = ["Give the rights", "Fill the catalogue", "Give the operator its Service"]
+REST.append("Run the operator")
+
+
+def test_a_first_install_a_second_and_an_upgrade(
+    roles: Roles, kubectl: Kubectl, crds: list[str]
 ) -> None:
     kubectl("delete", "crd", *crds)
-    checked = roles.operator("--check")
     first = ["Define the kinds", "Make the namespace"]
-    assert changes(checked) == [*first, "Predict a first install"]
+    assert changes(roles.operator("--check")) == [*first, "Predict a first install"]
     assert ours(kubectl) == {}
-
-    rest = ["Give the rights", "Fill the catalogue", "Give the operator its Service"]
-    rest.append("Run the operator")
-    assert changes(roles.operator()) == [*first, *rest]
+    assert changes(roles.operator()) == [*first, *REST]
     made = ours(kubectl)
     assert "Deployment/granary-operator" in made
     assert "Function/postgres-backup" in made
@@ -75,10 +76,16 @@ def test_install_again_upgrade_remove_install_anew(
     moved = {name.partition("/")[0] for name, at in ours(kubectl).items() if made[name] != at}
     assert moved == {"Deployment", "Function"}
 
+
+def test_removed_and_installed_anew_it_leaves_users_objects_alone(
+    roles: Roles, kubectl: Kubectl, crds: list[str], namespace: str
+) -> None:
+    roles.operator()
+    made = ours(kubectl)
     repository, configuration = users_objects(kubectl, namespace)
     removed = ["Stop the operator", "Take our finalizers off", "Remove what an install has made"]
     assert changes(roles.operator("--check", state="absent")) == removed
-    assert len(ours(kubectl)) == len(made)
+    assert ours(kubectl) == made
     assert changes(roles.operator(state="absent")) == removed
     assert ours(kubectl) == {}
     found = kubectl.get("repository", repository, namespace)
@@ -87,7 +94,7 @@ def test_install_again_upgrade_remove_install_anew(
     assert kubectl.get("task", "mine")
     assert changes(roles.operator(state="absent")) == []
 
-    assert changes(roles.operator()) == rest
+    assert changes(roles.operator()) == REST
     set_finalizers(kubectl, namespace, repository)
     kubectl("delete", "task/mine", "function/mine-0")
 
@@ -117,6 +124,59 @@ def test_limited_to_namespaces_and_back(
     names = {name.rpartition("/")[2] for name in ours(kubectl)}
     assert "granary-exec-hook-job" not in names
     assert changes(roles.operator(namespaces=[one])) == []
+
+
+def stand_in(kind: str, plural: str) -> Object:
+    """A definition of a kind of the Prometheus operator that takes everything."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural},
+            "versions": [version],
+        },
+    }
+
+
+def test_what_prometheus_and_grafana_load_comes_and_goes(
+    roles: Roles, kubectl: Kubectl, crds: list[str]
+) -> None:
+    theirs = [
+        stand_in("ServiceMonitor", "servicemonitors"),
+        stand_in("PrometheusRule", "prometheusrules"),
+    ]
+    kubectl.apply(*theirs)
+    names = [each["metadata"]["name"] for each in theirs]
+    kubectl("wait", "--for=condition=Established", "crd", *names)
+    kinds = f"servicemonitors.{GROUP},prometheusrules.{GROUP},configmaps"
+    try:
+        options = {"service_monitor": True, "prometheus_rules": True, "dashboard": True}
+        labels = {"release": "prometheus"}
+        roles.operator(**options, monitoring_labels=labels)
+        rules = kubectl.get(f"prometheusrules.{GROUP}", "granary", roles.home)
+        assert rules["spec"]["groups"][0]["rules"][0]["alert"] == "GranaryBackupTooOld"
+        assert rules["metadata"]["labels"]["release"] == "prometheus"
+        monitor = kubectl.get(f"servicemonitors.{GROUP}", "granary", roles.home)
+        assert [each["port"] for each in monitor["spec"]["endpoints"]] == [
+            "pushgateway",
+            "operator",
+        ]
+        loaded = kubectl.get("configmap", "granary-dashboard", roles.home)
+        assert json.loads(loaded["data"]["granary.json"])["uid"] == "granary"
+        roles.operator()
+        assert kubectl.list(kinds, roles.home, labels=OURS) == []
+    finally:
+        kubectl("delete", "crd", *names)
 
 
 STASH: dict[str, Object] = {

@@ -25,6 +25,8 @@ from tests.testbed.monitoring import Prometheus, Pushgateway
 
 DASHBOARD = Path(__file__).parents[2] / "roles/operator/files/monitoring/dashboard.json"
 METRIC = re.compile(r"\b(?:stash_appscode_com|granary)_\w+")
+INVOKER = {"namespace": "demo", "repository": "s3-repo"}
+APP = ("kubedb.com", "postgres")
 FIGURES = {
     "operator_up": 1.0,
     "operator_leads": 1.0,
@@ -51,13 +53,18 @@ def expressions() -> dict[str, str]:
 
 def everything() -> dict[str, list[metrics.Sample]]:
     """What a backup and a restore that went well push, by their groups."""
-    now = time.time()
-    invoker = {"namespace": "demo", "repository": "s3-repo"}
-    backup = metrics.session_labels(kind="BackupConfiguration", name="pg-backup", **invoker)
-    restore = metrics.session_labels(kind="RestoreSession", name="pg-restore", **invoker)
+    return {
+        metrics.job_key("BackupConfiguration", "demo", "pg-backup"): of_a_backup(time.time()),
+        metrics.job_key("RestoreSession", "demo", "pg-restore"): of_a_restore(),
+    }
+
+
+def of_a_backup(now: float) -> list[metrics.Sample]:
+    """What the operator and the Job of a backup push."""
+    labels = metrics.session_labels(kind="BackupConfiguration", name="pg-backup", **INVOKER)
     place = {"name": "s3-repo", "namespace": "demo", "backend": "s3", "bucket": "b", "prefix": "p"}
-    repository = metrics.repository_labels(backup, **place)
-    app = ("kubedb.com", "postgres")
+    repository = metrics.repository_labels(labels, **place)
+    target = metrics.target_labels(labels, "quick-postgres", APP)
     figures = metrics.HostBackup(
         duration_seconds=70,
         processing_seconds=60,
@@ -69,29 +76,29 @@ def everything() -> dict[str, list[metrics.Sample]]:
         unmodified_files=1,
         ended_at=now,
     )
-    of_target = metrics.target_labels(backup, "quick-postgres", app)
-    restored = metrics.target_labels(restore, "quick-postgres", app)
-    return {
-        metrics.job_key("BackupConfiguration", "demo", "pg-backup"): [
-            metrics.Sample(CREATED, backup, now - 3600),
-            *metrics.backup_session_metrics(
-                backup, succeeded=True, duration_seconds=80, targets=1, at=now
-            ),
-            *metrics.backup_target_metrics(of_target, succeeded=True, hosts=1, at=now),
-            *metrics.backup_host_metrics(of_target, "host-0", figures),
-            *metrics.repository_metrics(
-                repository, integrity=True, size_bytes=10**9, snapshots=5, removed=1
-            ),
-            *metrics.repository_lock_metrics(repository, locked=False),
-        ],
-        metrics.job_key("RestoreSession", "demo", "pg-restore"): [
-            *metrics.restore_session_metrics(
-                restore, succeeded=True, duration_seconds=80, targets=1
-            ),
-            *metrics.restore_target_metrics(restored, succeeded=True, hosts=1),
-            *metrics.restore_host_metrics(restored, "host-0", succeeded=True, duration_seconds=70),
-        ],
-    }
+    return [
+        metrics.Sample(CREATED, labels, now - 3600),
+        *metrics.backup_session_metrics(
+            labels, succeeded=True, duration_seconds=80, targets=1, at=now
+        ),
+        *metrics.backup_target_metrics(target, succeeded=True, hosts=1, at=now),
+        *metrics.backup_host_metrics(target, "host-0", figures),
+        *metrics.repository_metrics(
+            repository, integrity=True, size_bytes=10**9, snapshots=5, removed=1
+        ),
+        *metrics.repository_lock_metrics(repository, locked=False),
+    ]
+
+
+def of_a_restore() -> list[metrics.Sample]:
+    """What they push of a restore."""
+    labels = metrics.session_labels(kind="RestoreSession", name="pg-restore", **INVOKER)
+    target = metrics.target_labels(labels, "quick-postgres", APP)
+    return [
+        *metrics.restore_session_metrics(labels, succeeded=True, duration_seconds=80, targets=1),
+        *metrics.restore_target_metrics(target, succeeded=True, hosts=1),
+        *metrics.restore_host_metrics(target, "host-0", succeeded=True, duration_seconds=70),
+    ]
 
 
 @pytest.fixture(scope="module")
