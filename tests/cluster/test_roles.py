@@ -255,6 +255,12 @@ def test_a_wider_crd_is_left_as_it_is_and_a_second_install_is_refused(
             f"Granary is in the namespace {roles.home} of this cluster already; upgrade it there, "
             "or remove it there first."
         )
+        strangers = roles.operator(namespace="elsewhere", state="absent")
+        assert strangers.status != 0
+        assert strangers.results[-1].message == (
+            f"Granary is in the namespace {roles.home} of this cluster; set operator_namespace to "
+            "it to remove it."
+        )
         spec = kubectl.get("crd", name)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
         assert "theirs" in spec["properties"]["spec"]["properties"]
     finally:
