@@ -62,15 +62,24 @@ def repository() -> ArgumentSpec:
         "endpoint": {"type": "str"},
         "region": {"type": "str"},
     }
+    gcs = {
+        "bucket": {"type": "str", "required": True},
+        "prefix": {"type": "str", "default": ""},
+        "project": _text("GCP_PROJECT", "GOOGLE_CLOUD_PROJECT", "GOOGLE_PROJECT_ID"),
+        "endpoint": {"type": "str"},
+    }
+    azure = {
+        "container": {"type": "str", "required": True},
+        "prefix": {"type": "str", "default": ""},
+        "endpoint": {"type": "str"},
+    }
+    places = {"local": local, "s3": s3, "gcs": gcs, "azure": azure}
     backend: Option = {
         "type": "dict",
         "required": True,
-        "options": {
-            "local": {"type": "dict", "options": local},
-            "s3": {"type": "dict", "options": s3},
-        },
-        "required_one_of": [["local", "s3"]],
-        "mutually_exclusive": [["local", "s3"]],
+        "options": {kind: {"type": "dict", "options": place} for kind, place in places.items()},
+        "required_one_of": [list(places)],
+        "mutually_exclusive": [list(places)],
     }
     return ArgumentSpec(
         options={
@@ -81,6 +90,18 @@ def repository() -> ArgumentSpec:
             "session_token": _text("AWS_SESSION_TOKEN", no_log=True),
             "profile": _text("AWS_PROFILE"),
             "ca_bundle": {"type": "path", "fallback": (env_fallback, ["AWS_CA_BUNDLE"])},
+            "service_account_contents": {
+                "type": "jsonarg",
+                "no_log": True,
+                "fallback": (env_fallback, ["GCP_SERVICE_ACCOUNT_CONTENTS"]),
+            },
+            "service_account_file": {
+                "type": "path",
+                "fallback": (env_fallback, ["GCP_SERVICE_ACCOUNT_FILE"]),
+            },
+            "storage_account_name": _text("AZURE_STORAGE_ACCOUNT", "AZURE_ACCOUNT_NAME"),
+            "storage_account_key": _text("AZURE_STORAGE_KEY", "AZURE_ACCOUNT_KEY", no_log=True),
+            "storage_sas_token": _text("AZURE_STORAGE_SAS_TOKEN", "AZURE_ACCOUNT_SAS", no_log=True),
             "repository_lock_wait": {"type": "int", "default": 300},
         },
         required_together=(("access_key", "secret_key"),),

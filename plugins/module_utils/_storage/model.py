@@ -186,7 +186,7 @@ class AzureSettings:
         return _root(self.prefix)
 
 
-BackendSettings: t.TypeAlias = "LocalSettings | S3Settings"
+BackendSettings: t.TypeAlias = "LocalSettings | S3Settings | GcsSettings | AzureSettings"
 
 
 def check_endpoint(endpoint: str, *, store: str = "S3", path: str = "") -> None:
