@@ -73,12 +73,14 @@ def connect(settings: AzureSettings, answers: Answers) -> ContainerClient:
         endpoint_of(settings),
         settings.container,
         credential=_credential(settings),
-        transport=RequestsTransport(session=session),
+        transport=RequestsTransport(
+            session=session,
+            connection_timeout=settings.connect_timeout_s,
+            read_timeout=settings.read_timeout_s,
+            connection_verify=settings.ca_bundle or True,
+        ),
         retry_total=0,
         permit_redirects=False,
-        connection_timeout=settings.connect_timeout_s,
-        read_timeout=settings.read_timeout_s,
-        connection_verify=settings.ca_bundle or True,
         max_single_put_size=_WHOLE_BYTES,
         max_single_get_size=_WHOLE_BYTES,
     )

@@ -77,7 +77,8 @@ def translated(call: Call) -> Iterator[None]:
     try:
         yield
     except DecodeError as exc:
-        raise not_azure(call) from exc
+        # A body that broke off is one too.
+        raise from_silence(exc, call, STORE) or not_azure(call) from exc
     except HttpResponseError as exc:
         if exc.response is not None:
             raise _from_answer(exc, call) from exc

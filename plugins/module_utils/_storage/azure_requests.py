@@ -70,9 +70,9 @@ class AzureRequests(BucketRequests):
                 download = self._blob(key).download_blob(offset, length, max_concurrency=1)
                 data = download.readall()
             self._check_answer(call)
-            # The library reads an empty object without a range, since none of it can be had.
-            empty = "bytes 0-0/0" if not offset and not download.size else ""
-            stated = self._answers.last.headers.get("Content-Range", empty)
+            stated = self._answers.last.headers.get("Content-Range", "")
+            if not offset and not download.size:
+                stated = "bytes 0-0/0"  # of an empty object no range can be had, nor stated
             return whole(call, data, range_length(call, stated, offset, length))
 
         return self._retry.run(attempt, call.doing)

@@ -25,6 +25,7 @@ if t.TYPE_CHECKING:
 
 GOOGLE = "https://storage.googleapis.com"
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
+_NO_ASIDES = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 _SECRET_FIELDS = ("private_key", "refresh_token", "client_secret")
 
 
@@ -67,6 +68,8 @@ def connect(settings: GcsSettings, answers: Answers) -> Client:
             "Google Cloud Storage needs the Python library google-cloud-storage, which "
             f"{sys.executable} does not have ({exc}); install it there."
         ) from exc
+    # Else it asks for the bucket's own data besides, in threads of its own that a fork would cut.
+    os.environ.setdefault(_NO_ASIDES, "true")
     endpoint = endpoint_of(settings)
     credentials, project, session = _identity(settings, plain=endpoint.startswith("http://"))
     answers.attach(session, connections=settings.max_connections, ca_bundle=settings.ca_bundle)
@@ -104,14 +107,14 @@ def _credentials(settings: GcsSettings) -> tuple[Credentials, str | None]:
         return _read(text)
     except (GoogleAuthError, ValueError, KeyError, TypeError) as exc:
         # Some errors show the key that they cannot read: only their kind is told then.
-        said = str(exc) if text_is_public(exc) else f"{type(exc).__name__} while reading them"
+        said = str(exc) if _shows_nothing(exc) else f"{type(exc).__name__} while reading them"
         raise ConfigError(
             f"The Google credentials cannot be used: {said.rstrip('.')}; give the JSON of a "
             "service account's key, or set up application default credentials."
-        ) from (exc if text_is_public(exc) else None)
+        ) from (exc if _shows_nothing(exc) else None)
 
 
-def text_is_public(exc: BaseException) -> bool:
+def _shows_nothing(exc: BaseException) -> bool:
     """Tell whether an error of the search for credentials shows nothing of them."""
     from google.auth.exceptions import DefaultCredentialsError
 

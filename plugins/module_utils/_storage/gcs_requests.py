@@ -133,7 +133,13 @@ class GcsRequests(BucketRequests):
             items = tuple(self._stored(call, blob) for blob in page)
             return Page(items=items, more=listing.next_page_token or None)
 
-        return self._retry.run(attempt, call.doing)
+        try:
+            return self._retry.run(attempt, call.doing)
+        except ObjectMissing as exc:
+            # Of a missing bucket Google says so in JSON; a bare 404 is somebody else's.
+            if not exc.details.get("gcs_reason"):
+                raise not_gcs(call) from exc
+            raise
 
     def delete(self, call: Call, key: str) -> None:
         """Delete one object."""

@@ -83,7 +83,8 @@ def _failure(exc: BaseException) -> requests.exceptions.RequestException | None:
     while seen is not None:
         if isinstance(seen, RequestException):
             return seen
-        seen = seen.__cause__ or seen.__context__
+        # Azure's errors keep theirs in a field of their own.
+        seen = seen.__cause__ or seen.__context__ or getattr(seen, "inner_exception", None)
     return None
 
 
