@@ -250,7 +250,7 @@ def test_ages_are_by_the_store_s_clock(backend: Backend, direct: Backend, proxy:
 
 
 @pytest.mark.parametrize("kind", ["azure"], indirect=True)  # that of Google looks at no token
-def test_a_wrong_key_is_named_and_not_shown(settings: Settings, heard: Heard) -> None:
+def test_a_wrong_key_is_named_and_not_shown(settings: AzureSettings, heard: Heard) -> None:
     wrong = Secret("UExBTlRFRC1rZXk=")
     with open_backend(dataclasses.replace(settings, account_key=wrong), heard) as backend:
         for action in (
@@ -271,7 +271,7 @@ def test_folders_of_a_hierarchical_namespace_are_no_objects(
     settings: AzureSettings, direct: Backend
 ) -> None:
     client = azure_client.connect(settings, Answers())
-    client.upload_blob("p/data", b"", metadata={"hdi_isfolder": "true"})
+    client.get_blob_client("p/data").upload_blob(b"", metadata={"hdi_isfolder": "true"})
     direct.write("data/x", b"x")
     assert [entry.name for entry in direct.entries("")] == ["data/x"]
 

@@ -346,7 +346,7 @@ def _plant(settings: Settings, name: str, data: bytes) -> None:
             bucket = gcs_client.connect(settings, Answers()).bucket(settings.bucket)
             bucket.blob(key).upload_from_string(data)
         else:
-            azure_client.connect(settings, Answers()).upload_blob(key, data)
+            azure_client.connect(settings, Answers()).get_blob_client(key).upload_blob(data)
 
 
 def test_unfinished_writes_are_found_and_discarded(backend: Backend, settings: Settings) -> None:
