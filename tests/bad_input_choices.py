@@ -94,6 +94,8 @@ CHECK = [
     ),
 ]
 
+AZURE = {"backend": {"azure": {"container": "backups"}}}
+
 CLASHES = [
     Case("no backend", on_place("repository", lambda s: {"backend": {}}), None, ("local, s3",)),
     Case(
@@ -104,6 +106,34 @@ CLASHES = [
         None,
         ("local|s3",),
         True,
+    ),
+    Case(
+        "a container of no account",
+        on_place("repository", lambda s: AZURE),
+        "config",
+        ("give its name as storage_account_name",),
+    ),
+    Case(
+        "a storage account's key with a slip",
+        on_place(
+            "repository",
+            lambda s: AZURE | {"storage_account_name": "acct", "storage_account_key": "no base64!"},
+        ),
+        "config",
+        ("not base64", "copy it again"),
+        True,
+    ),
+    Case(
+        "no key of a service account",
+        on_place(
+            "repository_info",
+            lambda s: {
+                "backend": {"gcs": {"bucket": "b"}},
+                "service_account_file": "/nowhere/key.json",
+            },
+        ),
+        "config",
+        ("'/nowhere/key.json' are not a file",),
     ),
     Case(
         "half a key",

@@ -24,17 +24,25 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
     StorageError,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._core.redaction import Secret
+from ansible_collections.granary.postgres.plugins.module_utils._storage import (
+    azure_client,
+    gcs_client,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._storage.base import Backend
+from ansible_collections.granary.postgres.plugins.module_utils._storage.http_session import Answers
 from ansible_collections.granary.postgres.plugins.module_utils._storage.model import (
+    AzureSettings,
     Entry,
+    GcsSettings,
     LocalSettings,
     S3Settings,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._storage.registry import open_backend
 from ansible_collections.granary.postgres.plugins.module_utils._storage.s3_client import connect
+from tests.testbed.emulators import AzureServer, Place
 from tests.testbed.s3 import Bucket, S3Server
 
-Settings = LocalSettings | S3Settings
+Settings = LocalSettings | S3Settings | GcsSettings | AzureSettings
 
 _FORK = multiprocessing.get_context("fork")
 
@@ -52,7 +60,21 @@ def _s3(bucket: Bucket, **changes: t.Any) -> S3Settings:
     return S3Settings(**(options | changes))
 
 
-@pytest.fixture(params=["local", "s3", "s3_tls", "s3_root", "careless_s3"])
+def _emulated(kind: str, place: Place) -> GcsSettings | AzureSettings:
+    if kind == "gcs":
+        return GcsSettings(
+            bucket=place.name, prefix="some/where", project="test", endpoint=place.endpoint
+        )
+    return AzureSettings(
+        container=place.name,
+        prefix="some/where",
+        account_name=AzureServer.account,
+        account_key=Secret(AzureServer.key),
+        endpoint=place.endpoint,
+    )
+
+
+@pytest.fixture(params=["local", "s3", "s3_tls", "s3_root", "careless_s3", "gcs", "azure"])
 def settings(request: pytest.FixtureRequest) -> Settings:
     """An empty place that is ready, of every kind."""
     match request.param:
@@ -62,6 +84,11 @@ def settings(request: pytest.FixtureRequest) -> Settings:
             return LocalSettings(path=str(folder))
         case "s3_root":
             return _s3(request.getfixturevalue("s3_bucket"), prefix="")
+        case "gcs" | "azure" as kind:
+            emulated = _emulated(kind, request.getfixturevalue(f"{kind}_place"))
+            with open_backend(emulated) as backend:
+                backend.prepare(create_bucket=True)
+            return emulated
         case kind:
             return _s3(request.getfixturevalue(f"{kind}_bucket"))
 
@@ -78,11 +105,14 @@ def exclusive(request: pytest.FixtureRequest) -> bool:
     return "careless_s3" not in request.node.name
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", "s3", "gcs", "azure"])
 def missing(request: pytest.FixtureRequest) -> Iterator[Settings]:
     """A place that does not exist."""
     if request.param == "local":
         yield LocalSettings(path=str(request.getfixturevalue("repository_dir")))
+        return
+    if request.param in {"gcs", "azure"}:
+        yield _emulated(request.param, request.getfixturevalue(f"{request.param}_place"))
         return
     server: S3Server = request.getfixturevalue("s3_server")
     yield _s3(server.bucket("not-there"))
@@ -294,14 +324,10 @@ def test_a_forked_worker_opens_its_own(settings: Settings, backend: Backend) -> 
     child.start()
     said = told.get(timeout=60)
     child.join()
-    assert said == ("read" if isinstance(settings, LocalSettings) else mark_of_the_fork())
+    refusal = "backend was used after a fork; open one in each process."
+    assert said == "read" if isinstance(settings, LocalSettings) else said.endswith(refusal)
     assert backend.read("data/ab/child") == b"child"
     assert backend.read("data/ab/parent") == b"parent"
-
-
-def mark_of_the_fork() -> str:
-    """What an S3 backend says to a process that did not open it."""
-    return "An S3 backend was used after a fork; open one in each process."
 
 
 def _plant(settings: Settings, name: str, data: bytes) -> None:
@@ -310,10 +336,17 @@ def _plant(settings: Settings, name: str, data: bytes) -> None:
         path = Path(settings.path, name)
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
-    else:
+    elif isinstance(settings, S3Settings):
         connect(settings).put_object(
             Bucket=settings.bucket, Key=f"{settings.root}{name}", Body=data
         )
+    else:
+        key = f"{settings.root}{name}"
+        if isinstance(settings, GcsSettings):
+            bucket = gcs_client.connect(settings, Answers()).bucket(settings.bucket)
+            bucket.blob(key).upload_from_string(data)
+        else:
+            azure_client.connect(settings, Answers()).get_blob_client(key).upload_blob(data)
 
 
 def test_unfinished_writes_are_found_and_discarded(backend: Backend, settings: Settings) -> None:

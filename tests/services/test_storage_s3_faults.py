@@ -400,6 +400,14 @@ def test_a_certificate_that_nobody_vouches_for(s3_tls_bucket: Bucket, heard: Hea
     assert heard.retries == 0
 
 
+def test_a_certificate_need_not_be_vouched_for_where_that_is_asked_for(
+    s3_tls_bucket: Bucket,
+) -> None:
+    with open_backend(settings_of(s3_tls_bucket, verify_tls=False)) as backend:
+        backend.write("config", b"x")
+        assert backend.read("config") == b"x"
+
+
 def test_https_where_http_is_spoken(s3_bucket: Bucket, heard: Heard) -> None:
     endpoint = s3_bucket.endpoint.replace("http://", "https://")
     with (

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Packages from npm: the archive is fetched by npm and unpacked here; no script of it runs."""
+"""Packages from npm: fetched by npm, unpacked here or by it; no script of theirs runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _OLDEST_NODE = 18
 
 
 def install(entry: dict[str, t.Any], into: Path, ensure: Callable[[str], Path]) -> None:
-    """Unpack `subfolder` of a package."""
+    """Unpack `subfolder` of a package; or one with all that it needs, for its `programs`."""
+    if "programs" in entry:
+        _install_programs(entry, into, ensure)
+        return
     pin = f"{entry['package']}@{entry['version']}"
     with tempfile.TemporaryDirectory(prefix="granary-npm-") as scratch:
         npm = _npm(ensure)
@@ -37,6 +40,29 @@ def install(entry: dict[str, t.Any], into: Path, ensure: Callable[[str], Path]) 
         _make_links(package)
         for path in (package / entry["subfolder"]).iterdir():
             shutil.move(path, into / path.name)
+
+
+def _install_programs(entry: dict[str, t.Any], into: Path, ensure: Callable[[str], Path]) -> None:
+    """Install a package and what it depends on; each program gets a launcher in `into`/bin."""
+    pin = f"{entry['package']}@{entry['version']}"
+    npm = _npm(ensure)
+    with tempfile.TemporaryDirectory(prefix="granary-npm-") as scratch:
+        run(
+            [*npm, "install", "--no-save", "--ignore-scripts", "--silent", "--prefix", into, pin],
+            doing=f"npm install {pin}",
+            env={"npm_config_cache": f"{scratch}/cache", "npm_config_update_notifier": "false"},
+            cwd=into,
+        )
+    (into / "bin").mkdir()
+    node = npm[0] if len(npm) > 1 else shutil.which("node")
+    for name, script in entry["programs"].items():
+        launcher = into / "bin" / name
+        # The folder is renamed once it is whole: it is found anew at every start.
+        launcher.write_text(
+            f'#!/bin/sh\nexec {node} "$(dirname "$0")/../node_modules/{script}" "$@"\n',
+            encoding="utf-8",
+        )
+        launcher.chmod(0o755)
 
 
 def _make_links(package: Path) -> None:

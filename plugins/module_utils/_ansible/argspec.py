@@ -53,8 +53,7 @@ def _text(*variables: str, no_log: bool = False, **more: t.Any) -> Option:
     return option
 
 
-def repository() -> ArgumentSpec:
-    """Where the repository is and how to open it."""
+def _backend() -> Option:
     local = {"path": {"type": "path", "required": True}}
     s3 = {
         "bucket": {"type": "str", "required": True},
@@ -62,25 +61,57 @@ def repository() -> ArgumentSpec:
         "endpoint": {"type": "str"},
         "region": {"type": "str"},
     }
-    backend: Option = {
+    gcs = {
+        "bucket": {"type": "str", "required": True},
+        "prefix": {"type": "str", "default": ""},
+        "project": _text("GCP_PROJECT", "GOOGLE_CLOUD_PROJECT", "GOOGLE_PROJECT_ID"),
+        "endpoint": {"type": "str"},
+    }
+    azure = {
+        "container": {"type": "str", "required": True},
+        "prefix": {"type": "str", "default": ""},
+        "endpoint": {"type": "str"},
+    }
+    places = {"local": local, "s3": s3, "gcs": gcs, "azure": azure}
+    return {
         "type": "dict",
         "required": True,
-        "options": {
-            "local": {"type": "dict", "options": local},
-            "s3": {"type": "dict", "options": s3},
-        },
-        "required_one_of": [["local", "s3"]],
-        "mutually_exclusive": [["local", "s3"]],
+        "options": {kind: {"type": "dict", "options": place} for kind, place in places.items()},
+        "required_one_of": [list(places)],
+        "mutually_exclusive": [list(places)],
     }
+
+
+def _cloud_credentials() -> dict[str, Option]:
+    """Those of Google's and Azure's stores, called as the collections of both call them."""
+    return {
+        "service_account_contents": {
+            "type": "jsonarg",
+            "no_log": True,
+            "fallback": (env_fallback, ["GCP_SERVICE_ACCOUNT_CONTENTS"]),
+        },
+        "service_account_file": {
+            "type": "path",
+            "fallback": (env_fallback, ["GCP_SERVICE_ACCOUNT_FILE"]),
+        },
+        "storage_account_name": _text("AZURE_STORAGE_ACCOUNT", "AZURE_ACCOUNT_NAME"),
+        "storage_account_key": _text("AZURE_STORAGE_KEY", "AZURE_ACCOUNT_KEY", no_log=True),
+        "storage_sas_token": _text("AZURE_STORAGE_SAS_TOKEN", "AZURE_ACCOUNT_SAS", no_log=True),
+    }
+
+
+def repository() -> ArgumentSpec:
+    """Where the repository is and how to open it."""
     return ArgumentSpec(
         options={
-            "backend": backend,
+            "backend": _backend(),
             "password": _text("RESTIC_PASSWORD", no_log=True, required=True),
             "access_key": _text("AWS_ACCESS_KEY_ID", no_log=True),
             "secret_key": _text("AWS_SECRET_ACCESS_KEY", no_log=True),
             "session_token": _text("AWS_SESSION_TOKEN", no_log=True),
             "profile": _text("AWS_PROFILE"),
             "ca_bundle": {"type": "path", "fallback": (env_fallback, ["AWS_CA_BUNDLE"])},
+            **_cloud_credentials(),
             "repository_lock_wait": {"type": "int", "default": 300},
         },
         required_together=(("access_key", "secret_key"),),

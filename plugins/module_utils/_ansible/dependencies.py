@@ -27,6 +27,14 @@ def _boto3() -> None:
     import boto3  # noqa: F401 - looked for, not used
 
 
+def _google_cloud_storage() -> None:
+    import google.cloud.storage  # noqa: F401 - looked for, not used
+
+
+def _azure_storage_blob() -> None:
+    import azure.storage.blob  # noqa: F401 - looked for, not used
+
+
 def _zstandard() -> None:
     import zstandard  # noqa: F401 - looked for, not used
 
@@ -48,6 +56,8 @@ def _jmespath() -> None:
 LIBRARIES: dict[str, Callable[[], None]] = {
     "psycopg2": _psycopg2,
     "boto3": _boto3,
+    "google-cloud-storage": _google_cloud_storage,
+    "azure-storage-blob": _azure_storage_blob,
     "zstandard": _zstandard,
     "cryptography": _cryptography,
     "pyfastcdc": _pyfastcdc,

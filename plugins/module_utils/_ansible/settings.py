@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import typing as t
 
+from .._core.errors import ConfigError
 from .._core.redaction import Secret
 from .._postgres.model import ConnectionSettings
-from .._storage.model import LocalSettings, S3Settings
+from .._storage.model import AzureSettings, GcsSettings, LocalSettings, S3Settings
 from .._workflows.check_result import CheckRequest
 from .._workflows.keys import KeyRequest
 from .._workflows.requests import RepositoryAccess
@@ -32,12 +33,37 @@ def storage_settings(params: Params) -> BackendSettings:
     backend: Mapping[str, t.Any] = params["backend"]
     if backend["local"] is not None:
         return LocalSettings(path=backend["local"]["path"])
+    if backend["gcs"] is not None:
+        return GcsSettings(
+            **backend["gcs"],
+            credentials=_secret(params["service_account_contents"]),
+            credentials_file=params["service_account_file"],
+            ca_bundle=params["ca_bundle"],
+        )
+    if backend["azure"] is not None:
+        return _azure_settings(backend["azure"], params)
     return S3Settings(
         **backend["s3"],
         access_key=_secret(params["access_key"]),
         secret_key=_secret(params["secret_key"]),
         session_token=_secret(params["session_token"]),
         profile=params["profile"],
+        ca_bundle=params["ca_bundle"],
+    )
+
+
+def _azure_settings(place: Mapping[str, t.Any], params: Params) -> AzureSettings:
+    if not params["storage_account_name"]:
+        raise ConfigError(
+            "A container is of a storage account; give its name as storage_account_name."
+        )
+    key = _secret(params["storage_account_key"])
+    return AzureSettings(
+        **place,
+        account_name=params["storage_account_name"],
+        account_key=key,
+        # The environment may hold both, as the Azure CLI allows; the key opens everything.
+        sas_token=None if key else _secret(params["storage_sas_token"]),
         ca_bundle=params["ca_bundle"],
     )
 
@@ -93,5 +119,6 @@ def connection_settings(params: Params) -> ConnectionSettings:
 
 def storage_libraries(params: Params) -> tuple[str, ...]:
     """Name the libraries that the repository of ``params`` needs."""
-    storage = ("boto3",) if params["backend"]["s3"] is not None else ()
-    return ("cryptography", "zstandard", *storage)
+    libraries = {"s3": "boto3", "gcs": "google-cloud-storage", "azure": "azure-storage-blob"}
+    needed = (name for kind, name in libraries.items() if params["backend"][kind] is not None)
+    return ("cryptography", "zstandard", *needed)

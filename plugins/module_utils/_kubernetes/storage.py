@@ -81,6 +81,7 @@ def _s3(spec: RepositorySpec, secret: Mapping[str, bytes], bundle: str | None) -
         secret_key=_optional(secret, "AWS_SECRET_ACCESS_KEY"),
         session_token=_optional(secret, "AWS_SESSION_TOKEN"),
         ca_bundle=bundle,
+        verify_tls=not spec.insecure_tls,
     )
 
 

@@ -64,7 +64,8 @@ class LocalSettings:
 class S3Settings:
     """A bucket, and a folder-like prefix in it; what is None is left to boto3's own defaults.
 
-    ``endpoint`` is ``http://`` or ``https://``, host and port, and nothing else. Time-outs are in
+    ``endpoint`` is ``http://`` or ``https://``, host and port, and nothing else. Without
+    ``verify_tls`` any certificate will do, as with restic's --insecure-tls. Time-outs are in
     seconds, for one connection and for one silence; ``tries`` counts all attempts of one request,
     the first included.
     """
@@ -78,6 +79,7 @@ class S3Settings:
     session_token: Secret | None = None
     profile: str | None = None
     ca_bundle: str | None = None
+    verify_tls: bool = True
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 60.0
     tries: int = 5
@@ -186,7 +188,7 @@ class AzureSettings:
         return _root(self.prefix)
 
 
-BackendSettings: t.TypeAlias = "LocalSettings | S3Settings"
+BackendSettings: t.TypeAlias = "LocalSettings | S3Settings | GcsSettings | AzureSettings"
 
 
 def check_endpoint(endpoint: str, *, store: str = "S3", path: str = "") -> None:

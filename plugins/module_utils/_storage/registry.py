@@ -9,8 +9,10 @@ from __future__ import annotations
 import typing as t
 
 from .._core.events import SilentEvents
+from .azure import AzureBackend
+from .gcs import GcsBackend
 from .local import LocalBackend
-from .model import LocalSettings, S3Settings
+from .model import AzureSettings, GcsSettings, LocalSettings, S3Settings
 from .retry import Retry
 from .s3 import S3Backend
 
@@ -26,9 +28,13 @@ def open_backend(settings: BackendSettings, events: Events | None = None) -> Bac
     ``events`` hears of requests that are made again (``storage_retry``). Raises ``ConfigError``
     when the environment names an endpoint that cannot be used.
     """
+    if isinstance(settings, LocalSettings):
+        return LocalBackend(settings)
+    retry = Retry(events=events or SilentEvents(), tries=settings.tries)
     match settings:
-        case LocalSettings():
-            return LocalBackend(settings)
         case S3Settings():
-            retry = Retry(events=events or SilentEvents(), tries=settings.tries)
             return S3Backend(settings, retry)
+        case GcsSettings():
+            return GcsBackend(settings, retry)
+        case AzureSettings():
+            return AzureBackend(settings, retry)

@@ -58,6 +58,8 @@ def connect(settings: S3Settings) -> S3Client:
             f"S3 needs the Python library boto3, which {sys.executable} does not have ({exc}); "
             "install it there."
         ) from exc
+    if not settings.verify_tls:
+        _silence_warnings()
     endpoint = endpoint_of(settings)
     config = _config(settings, path_style=endpoint is not None)
     try:
@@ -69,7 +71,7 @@ def connect(settings: S3Settings) -> S3Client:
             aws_access_key_id=_shown(settings.access_key),
             aws_secret_access_key=_shown(settings.secret_key),
             aws_session_token=_shown(settings.session_token),
-            verify=settings.ca_bundle,
+            verify=settings.ca_bundle if settings.verify_tls else False,
             config=config,
         )
         client.meta.events.register("before-call.s3.HeadBucket", _ask_for_the_region_once)
@@ -101,6 +103,13 @@ def _config(settings: S3Settings, *, path_style: bool) -> Config:
             f"boto3 and botocore {botocore.__version__} of {sys.executable} are too old for us "
             f"({exc}); install boto3 1.36 or newer there."
         ) from exc
+
+
+def _silence_warnings() -> None:
+    """Keep urllib3 from a warning for each request: that nothing is verified was asked for."""
+    import urllib3
+
+    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
 
 def _ask_for_the_region_once(params: dict[str, t.Any], **dummy: object) -> None:

@@ -17,20 +17,19 @@ import email.utils
 import functools
 import hashlib
 import os
-import re
 import threading
 import typing as t
 
 from .._core.errors import (
-    ConfigError,
     GranaryError,
     ObjectMissing,
-    ObjectTooShort,
     StorageError,
     StorageUnavailable,
 )
+from .bucket_requests import PAGE, BucketRequests, Page, Stored, range_length, whole
+from .calls import Call
 from .s3_client import connect, endpoint_of, secrets_of
-from .s3_errors import Call, not_s3, translated
+from .s3_errors import not_s3, translated
 
 if t.TYPE_CHECKING:
     import datetime
@@ -39,22 +38,18 @@ if t.TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import (
         GetObjectOutputTypeDef,
-        HeadObjectOutputTypeDef,
         ListObjectsV2OutputTypeDef,
     )
 
     from .model import Buffer, S3Settings
     from .retry import Retry
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)\Z")
-PAGE = 1000
-"""Names in one page of a listing, as many as S3 gives."""
-
+_WRITER = "granary-writer"
 _PRECONDITION_FAILED = 412
 _OWN_REGION = frozenset({"us-east-1", "aws-global"})
 
 
-class S3Requests:
+class S3Requests(BucketRequests):
     """One bucket's requests, by whole keys. The client is made once, and shared by the threads."""
 
     def __init__(self, settings: S3Settings, retry: Retry) -> None:
@@ -77,7 +72,7 @@ class S3Requests:
                 answer = self._client().get_object(Bucket=self._bucket, Key=key)
                 data = _read_body(answer)
             _check_answer(call, answer, "ETag", "ContentLength")
-            return _whole(call, data, answer["ContentLength"])
+            return whole(call, data, answer["ContentLength"])
 
         return self._retry.run(attempt, call.doing)
 
@@ -99,12 +94,8 @@ class S3Requests:
 
         self._retry.run(attempt, call.doing)
 
-    def put_if_free(self, call: Call, key: str, data: Buffer, marks: Mapping[str, str]) -> bool:
-        """Ask the server to store one object with ``marks`` (metadata) unless the key is taken.
-
-        Returns whether the last attempt was told that it did: not whether it is so, since an
-        attempt before it may have lost its answer, and a server may ignore the condition.
-        """
+    def put_if_free(self, call: Call, key: str, data: Buffer, writer: str) -> bool:
+        """Store by ``If-None-Match: *``, the mark in the metadata."""
         body, md5 = _body(data)
 
         def attempt() -> bool:
@@ -116,7 +107,7 @@ class S3Requests:
                         Body=body,
                         ContentMD5=md5,
                         IfNoneMatch="*",
-                        Metadata=marks,
+                        Metadata={_WRITER: writer},
                     )
             except StorageError as exc:
                 if exc.details.get("http_status") != _PRECONDITION_FAILED:
@@ -127,15 +118,15 @@ class S3Requests:
 
         return self._retry.run(attempt, call.doing)
 
-    def head(self, call: Call, key: str) -> HeadObjectOutputTypeDef | None:
-        """Return what is known of the object, None if it is missing.
+    def find(self, call: Call, key: str) -> Stored | None:
+        """Return what HEAD tells of the object, None if it is missing.
 
         A refused HEAD has no body, so it cannot tell a missing bucket or a proxy's 404 from a
         missing object; the same question is then put by GET, whose error says it.
         """
         silent = dataclasses.replace(call, silent=True)
 
-        def attempt() -> HeadObjectOutputTypeDef:
+        def attempt() -> Stored:
             try:
                 with translated(silent):
                     answer = self._client().head_object(Bucket=self._bucket, Key=key)
@@ -147,7 +138,13 @@ class S3Requests:
                     call.sentence("HEAD and GET do not agree", "look after the store")
                 ) from None
             _check_answer(call, answer, "ETag", "LastModified", "ContentLength")
-            return answer
+            return Stored(
+                key=key,
+                size=answer["ContentLength"],
+                stored_at=answer["LastModified"],
+                told_at=_server_time(answer),
+                writer=answer["Metadata"].get(_WRITER),
+            )
 
         try:
             return self._retry.run(attempt, call.doing)
@@ -156,10 +153,8 @@ class S3Requests:
                 raise
             return None
 
-    def page(
-        self, call: Call, prefix: str, token: str | None = None, limit: int = PAGE
-    ) -> ListObjectsV2OutputTypeDef:
-        """Return one page of the listing, from its start or where ``token`` says."""
+    def page(self, call: Call, prefix: str, token: str | None = None, limit: int = PAGE) -> Page:
+        """Return one page of the listing."""
 
         def attempt() -> ListObjectsV2OutputTypeDef:
             client = self._client()
@@ -176,7 +171,7 @@ class S3Requests:
             _check_answer(call, answer, "IsTruncated")
             return answer
 
-        return self._retry.run(attempt, call.doing)
+        return _page(call, self._retry.run(attempt, call.doing))
 
     def delete(self, call: Call, key: str) -> None:
         """Delete one object; that a server complains of a missing one is fine."""
@@ -215,7 +210,7 @@ class S3Requests:
             )
             data = _read_body(answer)
         _check_answer(call, answer, "ETag")
-        return _whole(call, data, _range_length(call, answer, offset, length))
+        return whole(call, data, range_length(call, answer.get("ContentRange", ""), offset, length))
 
     def _create_once(self, call: Call) -> bool:
         client = self._client()
@@ -245,16 +240,33 @@ class S3Requests:
             return self._connected
 
 
-def server_time(call: Call, answer: Mapping[str, t.Any]) -> datetime.datetime:
+def _server_time(answer: Mapping[str, t.Any]) -> datetime.datetime | None:
     """Return the time at which the server gave the answer, by its own clock, in whole seconds."""
     try:
         return email.utils.parsedate_to_datetime(
             answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
         )
-    except ValueError as exc:
-        raise ConfigError(
-            call.sentence("the server does not say what time it is", "use one that does")
-        ) from exc
+    except ValueError:
+        return None
+
+
+def _page(call: Call, answer: ListObjectsV2OutputTypeDef) -> Page:
+    more = answer.get("NextContinuationToken") if answer["IsTruncated"] else None
+    if answer["IsTruncated"] and not more:
+        raise StorageError(
+            call.sentence(
+                "the listing breaks off and does not say where it goes on",
+                "this server cannot be used",
+            )
+        )
+    now = _server_time(answer)
+    return Page(
+        items=tuple(
+            Stored(key=item["Key"], size=item["Size"], stored_at=item["LastModified"], told_at=now)
+            for item in answer.get("Contents", ())
+        ),
+        more=more,
+    )
 
 
 def _body(data: Buffer) -> tuple[bytes, str]:
@@ -274,36 +286,3 @@ def _check_answer(call: Call, answer: Mapping[str, t.Any], *fields: str) -> None
     """Raise ``ConfigError`` when the answer lacks what every S3 server sends."""
     if not all(field in answer for field in fields):
         raise not_s3(call)
-
-
-def _whole(call: Call, data: bytes, wanted: int) -> bytes:
-    if len(data) != wanted:
-        raise StorageUnavailable(
-            call.sentence(f"{len(data)} bytes came of {wanted}", "look after the store")
-        )
-    return data
-
-
-def _range_length(
-    call: Call, answer: GetObjectOutputTypeDef, offset: int, length: int | None
-) -> int:
-    """Return how many bytes the answer to a ranged read must hold."""
-    stated = _CONTENT_RANGE.match(answer.get("ContentRange", ""))
-    # The header decides, not the status: rclone sends the right part with 200 instead of 206.
-    if stated is None or int(stated[1]) != offset:
-        raise ConfigError(
-            call.sentence("the server ignores ranges", "use one that reads parts of objects")
-        )
-    total = int(stated[3])
-    if length is not None and total < offset + length:
-        raise ObjectTooShort(
-            call.sentence(
-                f"it has {total} bytes and ends before the range that was asked for "
-                f"({length} from {offset})",
-                "it is damaged",
-            ),
-            size=total,
-            offset=offset,
-            length=length,
-        )
-    return total - offset if length is None else length

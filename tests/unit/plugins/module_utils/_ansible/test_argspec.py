@@ -59,5 +59,8 @@ def test_every_secret_says_so() -> None:
     hidden = {
         name for spec in shared for name, option in spec.options.items() if option.get("no_log")
     }
-    of_repository = {"password", "access_key", "secret_key", "session_token"}
+    of_repository = {
+        *("password", "access_key", "secret_key", "session_token"),
+        *("service_account_contents", "storage_account_key", "storage_sas_token"),
+    }
     assert hidden == {*of_repository, "login_password", "api_key"}

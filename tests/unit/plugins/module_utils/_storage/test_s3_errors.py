@@ -24,10 +24,8 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
     StorageUnavailable,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._core.redaction import Secret
-from ansible_collections.granary.postgres.plugins.module_utils._storage.s3_errors import (
-    Call,
-    translated,
-)
+from ansible_collections.granary.postgres.plugins.module_utils._storage.calls import Call
+from ansible_collections.granary.postgres.plugins.module_utils._storage.s3_errors import translated
 
 URL = "https://s3.example.org/bucket/key?x=y"
 READ = Call(doing="read config from s3:x", secrets=(Secret("PLANTED"), None))

@@ -2,9 +2,9 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Writes on S3 of which exactly one wins, on servers that honour ``If-None-Match``.
+"""Writes of which exactly one wins, on servers that heed a condition ("only if there is none").
 
-Honouring it is not enough: some servers look first and store later (versitygw 1.7 does), so two
+Heeding it is not enough: some servers look first and store later (versitygw 1.7 does), so two
 writers at the same moment are both told that they made the object, and one has replaced the
 other's (seen once in 15 races of 8). Therefore each writer
 
@@ -24,13 +24,12 @@ import typing as t
 
 from .._core.errors import StorageError, StorageUnavailable
 from .base import TEMPORARY_MARK
-from .s3_requests import server_time
+from .bucket_requests import age_seconds
 
 if t.TYPE_CHECKING:
+    from .bucket_requests import BucketRequests
     from .model import Buffer
-    from .s3_requests import S3Requests
 
-_MARK = "granary-writer"
 # How servers refuse a header that they do not know.
 _UNKNOWN_HEADER = frozenset({400, 501})
 _LOOK_AGAIN_S = 0.2
@@ -41,7 +40,7 @@ _PATIENCE_S = 60.0
 class ExclusiveWrites:
     """The exclusive writes of one backend; ``root`` is the prefix before all names."""
 
-    def __init__(self, requests: S3Requests, root: str, location: str) -> None:
+    def __init__(self, requests: BucketRequests, root: str, location: str) -> None:
         self._requests = requests
         self._root = root
         self._location = location
@@ -93,16 +92,12 @@ class ExclusiveWrites:
     def _announced(self, name: str) -> bool:
         call = self._requests.call(f"list {self._location}")
         page = self._requests.page(call, f"{self._root}{name}{TEMPORARY_MARK}")
-        now = server_time(call, page)
-        return any(
-            (now - item["LastModified"]).total_seconds() < _PATIENCE_S
-            for item in page.get("Contents", ())
-        )
+        return any(age_seconds(call, item) < _PATIENCE_S for item in page.items)
 
     def _writer(self, name: str) -> str | None:
         call = self._requests.call(f"look at {name} in {self._location}")
-        head = self._requests.head(call, f"{self._root}{name}")
-        return None if head is None else head["Metadata"].get(_MARK)
+        found = self._requests.find(call, f"{self._root}{name}")
+        return None if found is None else found.writer
 
     def _put(self, name: str) -> None:
         call = self._requests.call(f"write {name} to {self._location}", changes=True)
@@ -110,7 +105,7 @@ class ExclusiveWrites:
 
     def _put_if_free(self, name: str, data: Buffer, writer: str) -> bool:
         call = self._requests.call(f"write {name} to {self._location}", changes=True)
-        return self._requests.put_if_free(call, f"{self._root}{name}", data, {_MARK: writer})
+        return self._requests.put_if_free(call, f"{self._root}{name}", data, writer)
 
     def _delete(self, name: str) -> None:
         call = self._requests.call(f"delete {name} in {self._location}", changes=True)
