@@ -123,6 +123,7 @@ def _run_suite(suite: Suite, options: argparse.Namespace, report: Path, tally: T
         "pytest",
         *suite.options,
         f"--junit-xml={report}",
+        "--durations=20",
         *suite.paths,
     ]
     if options.long and (options.only or not suite.short):
