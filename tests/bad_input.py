@@ -33,16 +33,12 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One task that fails, the code of its error (None: Ansible's own), and words of its message.
-
-    Those that are `slow` are variants, left to the long form.
-    """
+    """One task that fails, its error's code (None: Ansible's own), and words of its message."""
 
     name: str
     task: Callable[[Scene], Task]
     code: str | None
     says: tuple[str, ...]
-    slow: bool = False
 
 
 Make = Callable[[Scene], Task]

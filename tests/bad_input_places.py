@@ -32,11 +32,9 @@ def no_such(path: str) -> Make:
 
 
 REPOSITORY = [
-    Case("wrong password, info", info(password="not it"), "wrong_password", ("password",), True),
+    Case("wrong password, info", info(password="not it"), "wrong_password", ("password",)),
     Case("wrong password, backup", backup(password="not it"), "wrong_password", ("give the",)),
-    Case(
-        "wrong password, restore", restore(password="not it"), "wrong_password", ("give the",), True
-    ),
+    Case("wrong password, restore", restore(password="not it"), "wrong_password", ("give the",)),
     Case(
         "wrong password, repository",
         on_place("repository", lambda scene: {"password": "not it"}),
@@ -48,32 +46,27 @@ REPOSITORY = [
         on_place("repository_info", lambda scene: folder(scene.empty)),
         "repository_missing",
         ("no repository", "check the place"),
-        True,
     ),
     Case("no repository, backup", no_such(""), "repository_missing", ("make a repository",)),
-    Case("no folder, backup", no_such("x"), "repository_missing", ("make a repository",), True),
+    Case("no folder, backup", no_such("x"), "repository_missing", ("make a repository",)),
     Case(
         "a folder of another kind",
         on_place("restore", lambda scene: folder(scene.stage.source.data_dir)),
         "repository_missing",
         ("no repository",),
     ),
-    Case(
-        "relative path", on_place("repository", lambda s: folder("a")), "config", ("from /",), True
-    ),
+    Case("relative path", on_place("repository", lambda s: folder("a")), "config", ("from /",)),
     Case(
         "a file in place of the folder",
         on_place("repository", lambda scene: folder(scene.stage.path / "config")),
         "storage",
         ("config", "File exists"),
-        True,
     ),
     Case(
         "no bucket, info",
         on_place("repository_info", bucket(name="not-there")),
         "repository_missing",
         ("NoSuchBucket", "check the bucket's name"),
-        True,
     ),
     Case(
         "no bucket, backup",
@@ -92,7 +85,6 @@ REPOSITORY = [
         on_place("repository", bucket(name="No_Bucket")),
         "storage",
         ("No_Bucket", "InvalidBucketName", "check"),
-        True,
     ),
     Case(
         "wrong secret key",
@@ -105,7 +97,6 @@ REPOSITORY = [
         on_place("backup", bucket(access_key="not the access key")),
         "access_denied",
         ("check the credentials",),
-        True,
     ),
     Case(
         "no S3 there, repository",
@@ -124,67 +115,54 @@ REPOSITORY = [
         on_place("restore", bucket(endpoint=HTML)),
         "config",
         ("not answer as an S3 server", "check endpoint"),
-        True,
     ),
     Case(
         "not even HTTP",
         on_place("repository", bucket(endpoint=NOT_HTTP)),
         "storage_unavailable",
         ("http or https",),
-        True,
     ),
     Case(
         "nobody at the endpoint",
         on_place("repository", bucket(endpoint=NOBODY)),
         "storage_unavailable",
         ("Connection refused", "check endpoint"),
-        True,
     ),
     Case(
         "endpoint without scheme",
         on_place("repository", bucket(endpoint="localhost:1")),
         "config",
         ("https://host",),
-        True,
     ),
     Case(
         "no such CA bundle",
         on_place("repository", bucket(ca_bundle="/no/such/file")),
         "config",
         ("/no/such/file", "give a file"),
-        True,
     ),
-    Case(
-        "unknown profile", on_place("repository", profile), "config", ("profile", "correct"), True
-    ),
+    Case("unknown profile", on_place("repository", profile), "config", ("profile", "correct")),
 ]
 
 SERVER = [
     Case("wrong login, backup", backup(login_password="not it"), "login_refused", ("login_pass",)),
-    Case(
-        "wrong login, restore", restore(login_password="not it"), "login_refused", ("check",), True
-    ),
-    Case("no such role", backup(login_user="nobody"), "login_refused", ("login_user",), True),
-    Case("no such login_db", backup(login_db="no"), "database_missing", ("check the name",), True),
+    Case("wrong login, restore", restore(login_password="not it"), "login_refused", ("check",)),
+    Case("no such role", backup(login_user="nobody"), "login_refused", ("login_user",)),
+    Case("no such login_db", backup(login_db="no"), "database_missing", ("check the name",)),
     Case(
         "no such host",
         backup(login_host="no.such.host.invalid"),
         "server_unreachable",
         ("no.such.host.invalid", "login_host"),
-        True,
     ),
-    Case("no such socket", backup(login_unix_socket="/no"), "server_unreachable", ("/no",), True),
+    Case("no such socket", backup(login_unix_socket="/no"), "server_unreachable", ("/no",)),
     Case("no such database", backup(databases=["shop", "no"]), "database_missing", ("no", "corr")),
     Case(
         "no such database, plain",
         backup(databases=["no"], format="plain"),
         "database_missing",
         ("no", "check"),
-        True,
     ),
-    Case(
-        "closed database", backup(databases=["template0"]), "config", ("template0", "leave"), True
-    ),
+    Case("closed database", backup(databases=["template0"]), "config", ("template0", "leave")),
     Case(
         "server down, backup",
         backup_at(login_port=lambda scene: scene.nobody_there),
@@ -196,16 +174,14 @@ SERVER = [
         restore_at(login_port=lambda scene: scene.nobody_there),
         "server_unreachable",
         ("Connection refused", "check that the server runs"),
-        True,
     ),
     Case(
         "no PostgreSQL there",
         backup_at(login_port=lambda scene: scene.s3.port),
         "server_unreachable",
         ("login_port",),
-        True,
     ),
-    Case("TLS where there is none", backup(ssl_mode="require"), "login_refused", ("TLS",), True),
+    Case("TLS where there is none", backup(ssl_mode="require"), "login_refused", ("TLS",)),
     Case(
         "no client programs, backup",
         backup_at(bin_dir=lambda scene: str(scene.empty)),
@@ -217,7 +193,6 @@ SERVER = [
         backup_at(bin_dir=lambda scene: str(scene.empty), format=lambda scene: "plain"),
         "program_missing",
         ("pg_dump", "bin_dir"),
-        True,
     ),
     Case(
         "no pg_dumpall",
@@ -230,7 +205,6 @@ SERVER = [
         restore_at(bin_dir=lambda scene: str(scene.empty)),
         "program_missing",
         ("pg_restore", "bin_dir"),
-        True,
     ),
     Case(
         "client older than the server",
@@ -255,14 +229,12 @@ SERVER = [
         backup_at(login_port=lambda scene: scene.pooled, format=lambda scene: "plain"),
         "server_unsupported",
         ("transaction mode", "name the server itself"),
-        True,
     ),
     Case(
         "pooler in transaction mode, restore",
         restore_at(login_port=lambda scene: scene.pooled),
         "server_unsupported",
         ("transaction mode", "name the server itself"),
-        True,
     ),
     Case(
         "another system under one host",
@@ -275,6 +247,5 @@ SERVER = [
         backup(exclude_tables=["public.nothing"]),
         "config",
         ("public.nothing", "correct exclude_tables"),
-        True,
     ),
 ]

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.fix_sample import draw_for
 from tests.testbed.postgres import PostgresOptions, PostgresServer
 
 ALL_MAJORS = (14, 15, 16, 17, 18)
@@ -60,27 +61,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --pg-majors."""
     parser.addoption(
         "--pg-majors",
-        default=",".join(map(str, SAMPLE_MAJORS)),
-        help="majors of PostgreSQL for tests that ask for `pg_major`: 15,17 or all; "
-        "default: %(default)s",
+        help="majors of PostgreSQL for tests that ask for `pg_major`: 15,17 or all; default: "
+        f"{' and '.join(map(str, SAMPLE_MAJORS))}, in the short form one of them for each test",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register our marker."""
     config.addinivalue_line(
-        "markers", "pg_majors(*majors): the majors of `pg_major` for this test, whatever is asked"
+        "markers",
+        "pg_majors(*majors): the majors of `pg_major` for this test, whatever is asked; in the "
+        "short form one of them is drawn",
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that asks for `pg_major` once for each of the majors wanted."""
+    """Run a test that asks for `pg_major` with each of the majors wanted, or with one of them."""
     if "pg_major" not in metafunc.fixturenames:
         return
     marker = metafunc.definition.get_closest_marker("pg_majors")
-    wanted = str(metafunc.config.getoption("--pg-majors"))
-    chosen = ALL_MAJORS if wanted == "all" else tuple(map(int, wanted.split(",")))
-    metafunc.parametrize("pg_major", marker.args if marker else chosen, scope="session")
+    wanted = metafunc.config.getoption("--pg-majors")
+    if marker:
+        majors = list(marker.args)
+    elif wanted == "all":
+        majors = list(ALL_MAJORS)
+    else:
+        majors = list(map(int, wanted.split(","))) if wanted else list(SAMPLE_MAJORS)
+    if not wanted:
+        majors = draw_for(metafunc, majors, 1)
+    metafunc.parametrize("pg_major", majors, scope="session")
 
 
 @pytest.fixture(scope="session")

@@ -126,9 +126,13 @@ class Place:
         return restic_on(version, self.cache_dir, self.where, PASSWORD, prefix)
 
 
-@pytest.fixture(params=["local", "s3"])
+in_a_place = pytest.mark.sampled("place", ["local", "s3"], 1, indirect=["place"])
+"""Marks a test that takes a `place`: once in a folder and once in a bucket, or one is drawn."""
+
+
+@pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """A folder and a bucket in turn."""
+    """A folder or a bucket, as the test's mark says."""
     kind = {"local": "repository_dir", "s3": "s3_bucket"}[request.param]
     return Place(where=request.getfixturevalue(kind), cache_dir=tmp_path / "restic-cache")
 

@@ -40,11 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Draw what a test that is marked `sampled` runs with."""
-    draw = _Sampler.of(metafunc.config)
     for marker in metafunc.definition.iter_markers("sampled"):
         name, rows, count = marker.args
         ids, indirect = marker.kwargs.get("ids", str), marker.kwargs.get("indirect", ())
-        metafunc.parametrize(name, draw(rows, count), ids=ids, indirect=indirect)
+        metafunc.parametrize(name, draw_for(metafunc, rows, count), ids=ids, indirect=indirect)
+
+
+def draw_for(metafunc: pytest.Metafunc, rows: Sequence[Row], count: int) -> list[Row]:
+    """Draw what a test runs with; each test has a draw of its own, from the seed and its name."""
+    return _Sampler.of(metafunc.config, metafunc.definition.nodeid)(rows, count)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -82,13 +86,13 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 
 class _Sampler:
-    def __init__(self, seed: int, *, whole: bool) -> None:
+    def __init__(self, seed: str, *, whole: bool) -> None:
         self._seed = seed
         self._whole = whole
 
     @classmethod
-    def of(cls, config: pytest.Config) -> _Sampler:
-        return cls(config.stash[_SEED], whole=bool(config.getoption("--long")))
+    def of(cls, config: pytest.Config, test: str = "") -> _Sampler:
+        return cls(f"{config.stash[_SEED]} {test}", whole=bool(config.getoption("--long")))
 
     def __call__(self, rows: Sequence[Row], count: int) -> list[Row]:
         if self._whole or count >= len(rows):

@@ -127,7 +127,12 @@ def _run_checks(options: argparse.Namespace, report: Path, tally: Tally) -> None
 
 
 def _run_suite(suite: Suite, options: argparse.Namespace, report: Path, tally: Tally) -> None:
-    command = [*_pytest(suite, options.workers), f"--junit-xml={report}", *suite.paths]
+    command = [
+        *_pytest(suite, options.workers),
+        f"--junit-xml={report}",
+        "--durations=20",
+        *suite.paths,
+    ]
     if options.long and (options.only or not suite.short):
         command += ["--long", "--pg-majors=all"]
     status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode

@@ -160,7 +160,7 @@ class Child:
 
     def group_ended(self) -> bool:
         """Whether nothing of its group runs any more."""
-        return not any(_group_of(stat) == self.pid for stat in Path("/proc").glob("[0-9]*/stat"))
+        return not any(_group_of(process) == self.pid for process in Path("/proc").glob("[0-9]*"))
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the whole group."""
@@ -168,10 +168,11 @@ class Child:
             os.killpg(self.pid, number)
 
 
-def _group_of(stat: Path) -> int:
-    """The process group of a process; 0 if it has ended."""
+def _group_of(process: Path) -> int:
+    """The process group of a process, given its folder of /proc; 0 if it has ended."""
     try:
-        state, dummy, group = stat.read_text("utf-8", "replace").rpartition(")")[2].split()[:3]
+        stat = (process / "stat").read_text("utf-8", "replace")
+        state, dummy, group = stat.rpartition(")")[2].split()[:3]
     except (OSError, ValueError):
         return 0
     return 0 if state in "ZX" else int(group)

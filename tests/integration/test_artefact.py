@@ -61,7 +61,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     collections, venv, home, built = (
         tmp_path_factory.mktemp(name) for name in ("collections", "venv", "home", "built")
     )
-    run([sys.executable, "-m", "venv", venv], doing="making the environment")
+    run([sys.executable, "-m", "venv", "--without-pip", venv], doing="making the environment")
     install(venv, ANSIBLE_CORE)
     settings = {"ANSIBLE_COLLECTIONS_PATH": str(collections)}
     ansible = Ansible(folder=home, programs=venv / "bin", settings=settings)
@@ -82,8 +82,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 def install(venv: Path, *what: str) -> None:
     """Install Python packages into an environment, from a cache where it has them."""
-    env = {"PIP_CACHE_DIR": str(cache_folder() / "pip")}
-    run([venv / "bin" / "pip", "install", "--quiet", *what], doing=f"installing {what}", env=env)
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", venv / "bin" / "python"]
+    run(
+        [*pip, "install", "--quiet", "--no-compile", *what],
+        doing=f"installing {what}",
+        env={"PIP_CACHE_DIR": str(cache_folder() / "pip")},
+    )
 
 
 def test_it_is_small_and_holds_what_users_need(installed: Installed) -> None:

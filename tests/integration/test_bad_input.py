@@ -4,7 +4,7 @@
 
 """What users get wrong: one sentence that says what it is and what to do, and nothing is written.
 
-All cases run as tasks of one playbook; each is a test of its own.
+All cases that are drawn run as tasks of one playbook; each is a test of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import http.server
 import re
 import threading
+import typing as t
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,8 +110,9 @@ def add_snapshots(stage: Stage) -> str:
 
 @pytest.fixture(scope="module")
 def seen(scene: Scene, request: pytest.FixtureRequest) -> dict[str, Result]:
-    """What became of each case; all of them together have written nothing."""
-    cases = [case for case in CASES if not case.slow or request.config.getoption("--long")]
+    """What became of each case that is to run; all of them together have written nothing."""
+    tests: list[t.Any] = [item for item in request.session.items if item.path == request.path]
+    cases: list[Case] = [test.callspec.params["case"] for test in tests]
     before = state(scene)
     run = scene.stage.ansible.tasks(*(case.task(scene) for case in cases))
     assert state(scene) == before
@@ -130,13 +132,7 @@ def state(scene: Scene) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, id=case.name, marks=[pytest.mark.slow] if case.slow else [])
-        for case in CASES
-    ],
-)
+@pytest.mark.sampled("case", CASES, 18, ids=lambda case: case.name)
 def test_bad_input_ends_in_a_sentence_that_helps(seen: dict[str, Result], case: Case) -> None:
     result = seen[case.name]
     assert result.failed, result.values

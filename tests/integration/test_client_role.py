@@ -82,14 +82,15 @@ def test_what_the_role_makes_runs_the_modules(
     assert facts == {"granary_python": f"{venv}/bin/python"}
 
 
-@pytest.mark.parametrize(
-    ("distribution", "family", "python", "package"),
+@pytest.mark.sampled(
+    "distribution, family, python, package",
     [
         ("Debian", "Debian", "too old", "python3-venv of Debian 12 or later"),
         ("Ubuntu", "Debian", "too old", "python3.11-venv"),
         ("RedHat", "RedHat", "too old", "python3.11"),
         ("Rocky", "RedHat", "not there", "python3.11"),
     ],
+    1,
 )
 def test_a_host_without_a_new_python_gets_one_sentence(  # noqa: PLR0917 - rows of a table
     ansible: Ansible, tmp_path: Path, distribution: str, family: str, python: str, package: str

@@ -47,7 +47,7 @@ def _run(ansible: Ansible, playbook: Path, places: list[dict[str, object]]) -> N
 def test_in_a_folder(
     ansible: Ansible, sampler: Sampler, tmp_path: Path, newest_restic: ResticFactory
 ) -> None:
-    folders = [tmp_path / f"repository{number}" for number in sampler(ROUNDS, 2)]
+    folders = [tmp_path / f"repository{number}" for number in sampler(ROUNDS, 1)]
     places = [local_repository(folder) for folder in folders]
     create_at_once(ansible, tmp_path / "playbook.json", places)
     for folder in folders:

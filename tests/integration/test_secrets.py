@@ -61,9 +61,9 @@ class ArgumentWatch:
 
     def _watch(self) -> None:
         while not self._stop.wait(0.02):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
+            for process in Path("/proc").glob("[0-9]*"):
                 try:
-                    arguments = path.read_bytes()
+                    arguments = (process / "cmdline").read_bytes()
                 except OSError:
                     continue  # it has ended
                 self._look(arguments.decode("utf-8", "replace"))

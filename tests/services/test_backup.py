@@ -31,7 +31,7 @@ from tests.fix_backup import (
     tables_of,
 )
 from tests.fix_postgres import Database, DatabaseFactory, PostgresFactory, quoted
-from tests.fix_repository import Place
+from tests.fix_repository import Place, in_a_place
 from tests.testbed.postgres import PostgresServer, client_bin
 
 PAGE = 8192
@@ -73,6 +73,7 @@ def shop(database: Database) -> Database:
     return database
 
 
+@in_a_place
 def test_a_backup_is_whole_and_stock_restic_reads_it(shop: Database, place: Place) -> None:
     place.create().close()
     result = back_up_server(
@@ -200,23 +201,24 @@ def test_equal_tables_in_three_databases_are_stored_once(
     assert all_of_them.stats.stored_bytes < one.stats.stored_bytes / 10
 
 
-@pytest.mark.parametrize(
-    "name", ["x=y dbname=z", "globals.sql", 'it\'s "quoted"', "new\nline", "a/b", "\U0001f418"]
-)
 def test_databases_of_any_name(
-    postgres: PostgresFactory, fresh_database: DatabaseFactory, local_place: Place, name: str
+    postgres: PostgresFactory, fresh_database: DatabaseFactory, local_place: Place
 ) -> None:
     server = postgres(18)
-    fresh_database(server, name=name)
-    server.execute("CREATE TABLE t AS SELECT 1 AS a", database=name)
+    names = ["x=y dbname=z", "globals.sql", 'it\'s "quoted"', "new\nline", "a/b", "\U0001f418"]
+    for rows, name in enumerate(names, 1):
+        fresh_database(server, name=name)
+        server.execute(f"CREATE TABLE t AS SELECT generate_series(1, {rows})", database=name)
     local_place.create().close()
-    result = back_up_server(server, local_place, databases=[name], segment_threshold=0)
+    result = back_up_server(server, local_place, databases=names, segment_threshold=0)
 
-    assert result.stats.rows == 1
-    assert tables_of(read_manifest(local_place), name)["public.t"]["rows"] == 1
+    assert result.stats.rows == 1 + 2 + 3 + 4 + 5 + 6
+    manifest = read_manifest(local_place)
+    found = [tables_of(manifest, name)["public.t"]["rows"] for name in names]
+    assert found == [1, 2, 3, 4, 5, 6]
 
 
-@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+@pytest.mark.sampled("encoding", ["LATIN1", "SQL_ASCII"], 1)
 def test_other_encodings(
     postgres: PostgresFactory, fresh_database: DatabaseFactory, local_place: Place, encoding: str
 ) -> None:

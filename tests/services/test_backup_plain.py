@@ -20,13 +20,14 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
 )
 from tests.fix_backup import back_up_server, dumped, files_of
 from tests.fix_postgres import Database, PostgresFactory
-from tests.fix_repository import Place
+from tests.fix_repository import Place, in_a_place
 from tests.testbed.postgres import PostgresServer
 
 DUMP = "/dumpfile.sql"
 _RESTRICT = re.compile(rb"\\(un)?restrict \S+\n")
 
 
+@in_a_place
 def test_one_database_as_pg_dump_writes_it(database: Database, place: Place) -> None:
     database.execute("CREATE TABLE t AS SELECT i, md5(i::text) FROM generate_series(1, 50000) i")
     place.create().close()

@@ -153,7 +153,9 @@ def _meanwhile(work: Callable[[], None]) -> Iterator[None]:
         raise failures[0]
 
 
-@pytest.mark.parametrize("threshold", [0, 1 << 20], ids=["all taken over", "big taken over"])
+@pytest.mark.sampled(
+    "threshold", [0, 1 << 20], 1, ids=lambda size: f"{'big' if size else 'all'} taken over"
+)
 def test_ddl_in_mid_backup_waits_and_every_row_is_there(
     database: Database, local_place: Place, tcp_proxy: TcpProxyFactory, threshold: int
 ) -> None:
@@ -198,11 +200,12 @@ def test_a_backup_gives_way_within_its_time(
     _fill(database)
     local_place.create().close()
     proxy = tcp_proxy(server.port)
-    proxy.slow(_SLOW_BYTES_PER_S / 8)
+    proxy.slow(_SLOW_BYTES_PER_S)
     statements: list[Statement] = []
 
     def alter() -> None:
         _wait(lambda: _reading(server, database.name))
+        proxy.slow(_SLOW_BYTES_PER_S / 8)
         statements.append(Statement(server, database.name, WAITING["altered"]))
 
     with _meanwhile(alter), pytest.raises(BackupYielded, match="gave way"):
@@ -274,7 +277,7 @@ HELD = {
 }
 
 
-@pytest.mark.parametrize("held", HELD)
+@pytest.mark.sampled("held", list(HELD), 2)
 def test_a_transaction_that_wants_more_is_no_deadlocks_victim(
     database: Database, local_place: Place, held: str
 ) -> None:
@@ -301,7 +304,7 @@ def test_a_transaction_that_wants_more_is_no_deadlocks_victim(
     assert result.stats.rows == (len(WAITING) - 1) * _ROWS + _BIG
 
 
-@pytest.mark.parametrize("held", HELD)
+@pytest.mark.sampled("held", list(HELD), 2)
 def test_who_is_in_the_way_for_too_long_is_named(
     database: Database, local_place: Place, held: str
 ) -> None:

@@ -73,7 +73,7 @@ from tests.faults.interposed import Listener, Operation, interpose
 from tests.fix_backup import HookedEvents, back_up_server, backup_request, files_of, in_background
 from tests.fix_postgres import DatabaseFactory, PostgresFactory
 from tests.fix_quick_key import make_key_quick
-from tests.fix_repository import PREFIX, Place, back_up, read_files
+from tests.fix_repository import PREFIX, Place, back_up, in_a_place, read_files
 from tests.testbed.http_proxy import Fault, HttpProxy, Request
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.restic import VERSIONS
@@ -204,6 +204,7 @@ def aged(
 
 
 class TestKilled:
+    @in_a_place
     def test_a_backup_and_the_next_run_starts_at_once(self, source: Source, place: Place) -> None:
         made(place)
         events = HookedEvents("database_read", die)
@@ -221,6 +222,7 @@ class TestKilled:
         source.back_up(place)
         place.restic("0.19").run("check", "--read-data")
 
+    @in_a_place
     def test_on_another_host_the_next_one_starts_after_31_minutes(
         self, aged: tuple[Place, Callable[[Repository, float], None]]
     ) -> None:
@@ -243,6 +245,7 @@ class TestKilled:
             with repository.lock(exclusive=True):
                 pass
 
+    @in_a_place
     def test_a_prune_and_the_next_run_completes_it(self, place: Place) -> None:
         kept = _worth_pruning(place)
 

@@ -34,7 +34,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._repository.locks
 from ansible_collections.granary.postgres.plugins.module_utils._repository.repository import (
     Repository,
 )
-from tests.fix_repository import Place, back_up
+from tests.fix_repository import Place, back_up, in_a_place
 from tests.testbed.restic import VERSIONS, Restic
 
 ROOT = Path(__file__).parents[2]
@@ -298,6 +298,7 @@ def test_a_reader_of_a_read_only_mount_goes_on_without(repository: Repository) -
     assert "without a lock" in said_by(running)
 
 
+@in_a_place
 def test_on_a_bucket_it_is_refreshed_and_released(place: Place) -> None:
     with place.create() as repository:
         with RepositoryLock(repository, timing=REFRESHED_OFTEN) as lock:

@@ -47,7 +47,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._repository.unpac
 )
 from ansible_collections.granary.postgres.plugins.module_utils._storage.model import S3Settings
 from tests.fix_quick_key import make_key_quick
-from tests.fix_repository import PASSWORD, Place, back_up, read_files
+from tests.fix_repository import PASSWORD, Place, back_up, in_a_place, read_files
 from tests.histories import History, restored
 from tests.testbed.http_proxy import Fault, HttpProxy
 from tests.testbed.process import run
@@ -104,6 +104,7 @@ def _scatter_index(repository: Repository, files: int) -> None:
         repository.backend.delete(f"index/{one.hex()}")
 
 
+@in_a_place
 def test_many_small_index_files_become_one(place: Place) -> None:
     chance = random.Random(5)
     with place.create() as repository:

@@ -34,7 +34,8 @@ from ansible_collections.granary.postgres.plugins.module_utils._workflows.reposi
 from tests.faults.site import Child
 from tests.fix_backup import HookedEvents, access
 from tests.fix_quick_key import make_key_quick
-from tests.fix_repository import PASSWORD, Place
+from tests.fix_repository import PASSWORD, Place, in_a_place
+from tests.fix_sample import Sampler
 from tests.made_snapshots import SnapshotMaker, made_rows
 from tests.testbed.restic import VERSIONS
 
@@ -85,14 +86,17 @@ def churn(place: Place, stop: Path) -> None:
                 prune(repository, lock, max_unused_percent=0, pack_size=16 * 1024)
 
 
-def test_checks_beside_backups_and_prunes_find_nothing(place: Place, tmp_path: Path) -> None:
+@in_a_place
+def test_checks_beside_backups_and_prunes_find_nothing(
+    place: Place, tmp_path: Path, sampler: Sampler
+) -> None:
     made(place)
     stop = tmp_path / "stop"
     child = Child(lambda: churn(place, stop))
     seen: set[bytes] = set()
-    checks = 0
+    checks, wanted = 0, len(sampler(range(_CHECKS), 5))
     try:
-        while checks < _CHECKS or len(seen) < _SNAPSHOTS:
+        while checks < wanted or len(seen) < _SNAPSHOTS:
             checks += 1
             found = check(place, read_data=bool(checks % 2))
             assert found.ok, found.summary()

@@ -59,7 +59,10 @@ def settings_of(place: Path | Bucket) -> LocalSettings | S3Settings:
     )
 
 
-@pytest.fixture(params=["local", "s3", "careless_s3"])
+in_a_place = pytest.mark.sampled("place", ["local", "s3", "careless_s3"], 1, indirect=["place"])
+
+
+@pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | Bucket:
     """An empty place: a folder, a bucket with conditional writes, a bucket without them."""
     if request.param == "local":
@@ -85,7 +88,7 @@ def assert_same(restic: Restic, config: Config) -> None:
     restic.run("check", "--read-data")
 
 
-@pytest.mark.sampled("release, version", BOTH, 2)
+@pytest.mark.sampled("release, version", BOTH, 1)
 def test_restic_opens_and_uses_what_we_make(release: str, version: int, tmp_path: Path) -> None:
     folder = tmp_path / "repository"
     backend = opened(folder)
@@ -102,7 +105,7 @@ def test_restic_opens_and_uses_what_we_make(release: str, version: int, tmp_path
     assert_same(stock, config)
 
 
-@pytest.mark.sampled("release, version", BOTH, 2)
+@pytest.mark.sampled("release, version", BOTH, 1)
 def test_we_open_what_restic_makes_with_several_keys(
     release: str, version: int, tmp_path: Path
 ) -> None:
@@ -149,6 +152,7 @@ def create_at_once(place: Path | Bucket, passwords: list[str]) -> list[tuple[str
     return [answers.get() for dummy in workers]
 
 
+@in_a_place
 def test_many_creations_at_once(
     place: Path | Bucket, newest_restic: ResticFactory, sampler: Sampler
 ) -> None:
@@ -175,6 +179,7 @@ def test_many_creations_at_once_again_and_again(
         assert_same(newest_restic(folder, PASSWORD), config)
 
 
+@in_a_place
 def test_losers_with_another_password_are_told(place: Path | Bucket) -> None:
     found = create_at_once(place, [PASSWORD, "other", PASSWORD, "other"])
     backend = opened(place)

@@ -36,7 +36,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._workflows.remova
 )
 from tests.fix_backup import access
 from tests.fix_quick_key import add_quick_key, make_key_quick
-from tests.fix_repository import PASSWORD, PREFIX, Place, back_up
+from tests.fix_repository import PASSWORD, PREFIX, Place, back_up, in_a_place
 from tests.fix_stage import tree_of
 from tests.testbed.http_proxy import Fault, HttpProxy
 from tests.testbed.restic import VERSIONS
@@ -85,6 +85,7 @@ def nothing(place: Place) -> bool:
     return not all_of(place)
 
 
+@in_a_place
 def test_all_of_it_goes_and_nothing_else(place: Place) -> None:
     make(place)
     beside = "some/whereelse/config"

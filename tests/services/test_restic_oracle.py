@@ -35,13 +35,6 @@ PLACES = list(itertools.product(("local", "s3"), VERSIONS))
 in_every_place = pytest.mark.sampled("place, version", PLACES, 2, indirect=["place"])
 
 
-@pytest.fixture
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """A folder or a bucket, as was drawn."""
-    kind = {"local": "repository_dir", "s3": "s3_bucket"}[request.param]
-    return Place(where=request.getfixturevalue(kind), cache_dir=tmp_path / "restic-cache")
-
-
 def files_below(folder: Path) -> dict[str, bytes]:
     """Every ordinary file below a folder by its path from there, names as the engine has them."""
     found = {}

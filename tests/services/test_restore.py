@@ -121,7 +121,7 @@ def shop(source: PostgresServer, local: Place, target: PostgresServer) -> Shop:
     return Shop(source=source, place=local, target=target)
 
 
-@pytest.mark.parametrize("kind", ["local", "remote"])
+@pytest.mark.sampled("kind", ["local", "remote"], 1)
 def test_a_server_comes_back_whole(
     source: PostgresServer, target: PostgresServer, kind: str, request: pytest.FixtureRequest
 ) -> None:
@@ -298,7 +298,7 @@ def test_a_partition_alone_becomes_an_ordinary_table(shop: Shop) -> None:
     assert shop.count("feelings_0", "mine") == expected > 0
 
 
-@pytest.mark.parametrize("into", ["shop", None])
+@pytest.mark.sampled("into", ["shop", None], 1)
 def test_tables_take_new_names(shop: Shop, into: str | None) -> None:
     shop.restore(databases=("shop",))
     rename = {
@@ -441,8 +441,8 @@ def test_excluded_tables_come_without_rows_and_keys_into_them(
     assert shop.target.execute(keys, database="shop") == [("items_big_id_fkey",)]
 
 
-@pytest.mark.parametrize(
-    "clauses", ["TEMPLATE template0 LOCALE 'C'", "TEMPLATE template0 ENCODING LATIN1 LOCALE 'C'"]
+@pytest.mark.sampled(
+    "clauses", ["TEMPLATE template0 LOCALE 'C'", "TEMPLATE template0 ENCODING LATIN1 LOCALE 'C'"], 1
 )
 def test_rows_go_through_their_roots_into_another_locale_or_encoding(
     shop: Shop, clauses: str
@@ -552,7 +552,7 @@ GONE = [
 ]
 
 
-@pytest.mark.sampled("gone", GONE, 3, ids=lambda row: f"{row[0]}-{row[3]}")
+@pytest.mark.sampled("gone", GONE, 1, ids=lambda row: f"{row[0]}-{row[3]}")
 def test_a_row_that_is_gone_is_noticed(shop: Shop, gone: tuple[str, str, str, str]) -> None:
     table, delete, counted, event = gone
     events = HookedEvents(event, lambda: shop.target.execute(delete, database="shop"))

@@ -68,7 +68,10 @@ class Stored:
         return restore_server(self.server, self.place, databases=(self.source,), **options)
 
 
-@pytest.fixture(params=["LATIN1", "SQL_ASCII"])
+in_an_encoding = pytest.mark.sampled("stored", ["LATIN1", "SQL_ASCII"], 1, indirect=True)
+
+
+@pytest.fixture
 def stored(
     request: pytest.FixtureRequest,
     postgres: PostgresFactory,
@@ -90,6 +93,7 @@ def stored(
     )
 
 
+@in_an_encoding
 def test_an_empty_database_is_filled(stored: Stored) -> None:
     assert stored.restore(rename={stored.source: stored.target}).verified
     assert stored.server.execute(ROWS, database=stored.target) == [(False, "50"), (True, "9000")]
@@ -97,6 +101,7 @@ def test_an_empty_database_is_filled(stored: Stored) -> None:
         stored.restore(rename={stored.source: stored.target})
 
 
+@in_an_encoding
 def test_tables_come_beside_others(stored: Stored) -> None:
     stored.server.execute(
         "DO $$ BEGIN EXECUTE format('CREATE TABLE %I ()', 'theirs' || chr(233)); END $$",
@@ -108,6 +113,7 @@ def test_tables_come_beside_others(stored: Stored) -> None:
         stored.restore(tables=stored.tables, into=stored.target)
 
 
+@in_an_encoding
 def test_what_a_failed_restore_made_beside_others_is_dropped_again(stored: Stored) -> None:
     server, target = stored.server, stored.target
     # The second table cannot be made: its row type's name is taken.
@@ -123,6 +129,7 @@ def test_what_a_failed_restore_made_beside_others_is_dropped_again(stored: Store
     assert events.warnings == []
 
 
+@in_an_encoding
 def test_tables_take_new_names(stored: Stored) -> None:
     new = f"n{stored.letter}.new{stored.letter}"
     rename = dict.fromkeys(stored.tables[:1], new)

@@ -49,7 +49,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._workflows.retent
 from tests.dated_snapshots import fill, some
 from tests.fix_backup import HookedEvents, access, files_of
 from tests.fix_quick_key import make_key_quick
-from tests.fix_repository import Place, read_files
+from tests.fix_repository import Place, in_a_place, read_files
 from tests.testbed.http_proxy import Fault, HttpProxy
 from tests.testbed.process import run
 from tests.testbed.restic import VERSIONS
@@ -104,6 +104,7 @@ def of(result: RetentionResult, which: str) -> dict[str, list[str]]:
     return {one["id"]: one["reasons"] for one in t.cast("t.Any", result.to_return()[which])}
 
 
+@in_a_place
 def test_keeps_what_restic_would_and_frees_the_rest(place: Place, empty: Path) -> None:
     copy(empty, place)
     wanted = [some(days, b"%f\n" % days * 100_000) for days in (0.1, 0.2, 1.2, 1.3, 2.5, 9, 40)]

@@ -39,6 +39,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._storage.model im
 )
 from ansible_collections.granary.postgres.plugins.module_utils._storage.registry import open_backend
 from ansible_collections.granary.postgres.plugins.module_utils._storage.s3_client import connect
+from tests.fix_sample import draw_for
 from tests.testbed.emulators import AzureServer, Place
 from tests.testbed.s3 import Bucket, S3Server
 
@@ -74,7 +75,20 @@ def _emulated(kind: str, place: Place) -> GcsSettings | AzureSettings:
     )
 
 
-@pytest.fixture(params=["local", "s3", "s3_tls", "s3_root", "careless_s3", "gcs", "azure"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test with every kind of place; in the short form one of the odd ones is drawn."""
+    if "settings" in metafunc.fixturenames:
+        kinds = [
+            "local",
+            "s3",
+            "gcs",
+            "azure",
+            *draw_for(metafunc, ["s3_tls", "s3_root", "careless_s3"], 1),
+        ]
+        metafunc.parametrize("settings", kinds, indirect=True)
+
+
+@pytest.fixture
 def settings(request: pytest.FixtureRequest) -> Settings:
     """An empty place that is ready, of every kind."""
     match request.param:

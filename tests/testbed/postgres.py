@@ -252,10 +252,11 @@ class PostgresServer:
 
 def _children(parent: int) -> list[int]:
     found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
+    for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if int(path.read_text(encoding="utf-8").rpartition(")")[2].split()[1]) == parent:
-                found.append(int(path.parent.name))
+            stat = (path / "stat").read_text(encoding="utf-8")
+            if int(stat.rpartition(")")[2].split()[1]) == parent:
+                found.append(int(path.name))
     return found
 
 

@@ -319,7 +319,7 @@ class TestWriter:
         assert writer.flush() == written
 
     def test_full_file_and_time(self, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-        now = time.monotonic()
+        now = 1000.0
         monkeypatch.setattr(time, "monotonic", lambda: now)
         chance = random.Random(14)
         writer = IndexWriter(key=KEY, version=1, backend=backend, guard=lambda: None)

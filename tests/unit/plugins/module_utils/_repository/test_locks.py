@@ -328,10 +328,10 @@ class TestKeeper:
     def test_this_process_survives_sighup_while_the_lock_is_held(
         self, repository: Repository
     ) -> None:
-        assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+        inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
         with repository.lock():
             os.kill(os.getpid(), signal.SIGHUP)
-        assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+        assert signal.signal(signal.SIGHUP, inherited) == signal.SIG_DFL
 
     def test_killed_the_lock_is_lost_and_still_removed(self, repository: Repository) -> None:
         with RepositoryLock(repository, timing=QUICK) as lock:
