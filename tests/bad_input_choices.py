@@ -118,7 +118,6 @@ CLASHES = [
         ),
         "config",
         ("not base64", "copy it again"),
-        True,
     ),
     Case(
         "no key of a service account",

@@ -61,7 +61,7 @@ def _sites() -> dict[str, str]:
         *("apt-get", "indextargets", "--format", "$(RELEASE) $(SITE)", "Created-By: Packages")
     )
     pairs = [line.split(" ", 1) for line in listed.splitlines() if " " in line]
-    return {release: site for release, site in reversed(pairs)}
+    return {pair[0]: pair[1] for pair in reversed(pairs)}
 
 
 class Suite:

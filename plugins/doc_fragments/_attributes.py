@@ -22,7 +22,9 @@ attributes:
   idempotent:
     description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
   action_group:
-    description: Use C(group/granary.postgres.repository), C(group/granary.postgres.postgres) or C(group/granary.postgres.kubernetes) in C(module_defaults) to set the shared options once.
+    description:
+      - Use C(group/granary.postgres.repository), C(group/granary.postgres.postgres) or
+        C(group/granary.postgres.kubernetes) in C(module_defaults) to set the shared options once.
 """
 
     # Modules that talk to a repository.

@@ -76,7 +76,7 @@ def test_a_secret_that_is_gone_is_named(operator: OperatorProcess, bed: StashBed
     bed.session()
 
     found = bed.backup("first", "Failed", "Skipped")
-    assert f"ecret {bed.namespace}/storage does not exist" in str(found)
+    assert f"secret {bed.namespace}/storage does not exist" in str(found).lower()
     assert bed.jobs() == []
 
 
@@ -237,3 +237,31 @@ def test_a_job_that_reports_nothing_fails_it(operator: OperatorProcess, bed: Sta
 
     (target,) = bed.backup("first", "Failed")["targets"]
     assert conditions_of(target)["BackupDisrupted"][0] == "True"
+
+
+def test_a_last_hook_that_was_not_reached_is_run_alone(
+    operator: OperatorProcess, bed: StashBed
+) -> None:
+    """The image of these tests has no such command; the session ends all the same."""
+    hook = {"httpPost": {"host": "127.0.0.1", "port": 9, "path": "/", "scheme": "HTTP"}}
+    bed.configured("exit 3", hooks={"postBackup": {**hook, "executionPolicy": "OnFailure"}})
+    bed.session()
+
+    (target,) = bed.backup("first", "Failed")["targets"]
+    told = conditions_of(target)
+    assert "ended with status 3" in told["BackupDisrupted"][1]
+    assert "whether it was run is not known" in told["PostBackupHookExecutionSucceeded"][1]
+    assert bed.jobs() == [JOB, "stash-hook-first-0"]
+    alone = bed.cluster.get("Job", "stash-hook-first-0", bed.namespace)
+    (container,) = alone["spec"]["template"]["spec"]["containers"]
+    assert container["args"][0] == "run-hook"
+    assert "--hook-type=postBackup" in container["args"]
+
+
+def test_a_session_made_by_hand_runs_while_the_schedule_is_paused(
+    operator: OperatorProcess, bed: StashBed
+) -> None:
+    bed.configured(GOOD, paused=True)
+    bed.session()
+
+    bed.backup("first", "Succeeded")

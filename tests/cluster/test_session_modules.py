@@ -105,13 +105,16 @@ def test_what_is_not_there_and_what_is_anothers_is_refused(sessions: Sessions) -
     other = stash.configuration(sessions.namespace, "postgres-backup", "other")
     sessions.kubectl.apply(other)
     sessions.back_up(name="now", wait=False)
-    anothers = sessions.back_up(name="now", invoker="other")
-    assert anothers.code == "config"
+    refused = sessions.back_up(name="now", invoker="other")
+    assert refused.code == "config"
 
 
 def test_a_restore_session_runs_once(sessions: Sessions) -> None:
     assert sessions.restore(check=True)["changed"]
-    wanted = {"params": {"clean": True, "databases": "shop"}, "snapshot": "0f1e2d3c"}
+    wanted: dict[str, t.Any] = {
+        "params": {"clean": True, "databases": "shop"},
+        "snapshot": "0f1e2d3c",
+    }
     assert sessions.restore(wait=False, **wanted)["changed"]
     spec = sessions.kubectl.get("restoresession", "again", sessions.namespace)["spec"]
     assert spec["task"] == {

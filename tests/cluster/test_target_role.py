@@ -22,7 +22,7 @@ SECRETS = "Write the Secrets"
 OBJECTS = "Write Repository, AppBinding and BackupConfiguration"
 LOGIN = {"target_user": "postgres", "target_password": "login-word"}
 BUCKET = {"endpoint": "https://s3.example.com", "bucket": "backups", "prefix": "demo"}
-GIVEN = {
+GIVEN: Object = {
     "target_backend": {"s3": BUCKET},
     "target_repository_password": "repository-word",
     "target_credentials": {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "key-word"},

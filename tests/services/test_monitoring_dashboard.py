@@ -8,6 +8,7 @@ real Pushgateway and a real Prometheus.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import time
@@ -113,7 +114,7 @@ def prometheus() -> Iterator[Prometheus]:
             metrics.push(gateway.url, group, samples)
         for name in ("granary_operator_up", "stash_appscode_com_restoresession_success"):
             enough = f"count_over_time({name}[1m]) > 2"
-            wait_for(lambda expression=enough: found.query(expression), enough)
+            wait_for(functools.partial(found.query, enough), enough)
         yield found
     health.stop()
 

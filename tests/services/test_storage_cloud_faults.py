@@ -253,13 +253,14 @@ def test_ages_are_by_the_store_s_clock(backend: Backend, direct: Backend, proxy:
 def test_a_wrong_key_is_named_and_not_shown(settings: AzureSettings, heard: Heard) -> None:
     wrong = Secret("UExBTlRFRC1rZXk=")
     with open_backend(dataclasses.replace(settings, account_key=wrong), heard) as backend:
-        for action in (
+        actions: tuple[Action, ...] = (
             lambda b: b.prepare(),
             lambda b: b.read("config"),
             lambda b: b.size("config"),
             lambda b: b.write("config", b"x"),
             lambda b: b.delete("config"),
-        ):
+        )
+        for action in actions:
             with pytest.raises(AccessDenied, match="check the account") as caught:
                 action(backend)
             assert wrong.reveal() not in str(caught.value)

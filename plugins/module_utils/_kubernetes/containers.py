@@ -96,6 +96,8 @@ def with_settings(
     given = {**(container.get("securityContext") or {}), **(settings.get("securityContext") or {})}
     settled["securityContext"] = restricted(given, pod_security, read_only=read_only)
     settled.setdefault("imagePullPolicy", "IfNotPresent")
+    # A process that is killed, or cannot even begin, leaves no sentence of its own.
+    settled.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
     return settled
 
 

@@ -79,7 +79,7 @@ def test_each_answer_becomes_one_error_with_the_servers_words(
 ) -> None:
     with ScriptedServer(answer) as server, pytest.raises(GranaryError) as caught:
         connect(server.url).get("Pod", "p", "demo")
-    assert type(caught.value) is error
+    assert caught.type is error
     assert "Pod demo/p" in caught.value.message
     assert words in caught.value.message
     assert caught.value.message.endswith(".")

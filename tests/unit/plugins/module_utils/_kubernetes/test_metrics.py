@@ -220,8 +220,9 @@ def test_a_group_is_deleted(gateway: Gateway) -> None:
     assert gateway.received == [("DELETE", "/metrics/job/a-demo-pg", "")]
 
 
-@pytest.mark.parametrize("url", [f"http://{HOST}:{free_port()}", "http://nowhere.invalid", "x://y"])
-def test_a_gateway_that_is_not_there_is_our_own_error(url: str) -> None:
+@pytest.mark.parametrize("place", [f"http://{HOST}:%d", "http://nowhere.invalid", "x://y"])
+def test_a_gateway_that_is_not_there_is_our_own_error(place: str) -> None:
+    url = place.replace("%d", str(free_port()))
     with pytest.raises(PushgatewayUnavailable, match=f"The Pushgateway at {url} did not take"):
         metrics.push(url, "a", metrics.backup_host_metrics(LABELS, "host-0", None))
 

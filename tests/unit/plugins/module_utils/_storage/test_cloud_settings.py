@@ -49,9 +49,12 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def azure(**more: t.Any) -> AzureSettings:
-    return AzureSettings(
-        **{"container": "backups", "account_name": "acct", "account_key": KEY} | more
-    )
+    options: dict[str, t.Any] = {
+        "container": "backups",
+        "account_name": "acct",
+        "account_key": KEY,
+    } | more
+    return AzureSettings(**options)
 
 
 def test_places_are_named_as_restic_names_them() -> None:
