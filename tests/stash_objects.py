@@ -44,9 +44,9 @@ def repository(namespace: str, name: str = REPOSITORY, **spec: t.Any) -> Object:
     return _object(V1ALPHA1, "Repository", name, namespace, {"backend": backend, **spec})
 
 
-def binding(namespace: str, name: str = BINDING, **config: t.Any) -> Object:
-    """A PostgreSQL server by its service."""
-    service = {"name": "pg", "port": 5432, "scheme": "postgresql", **config}
+def binding(namespace: str, name: str = BINDING, server: str = "pg", **config: t.Any) -> Object:
+    """The PostgreSQL server behind a service, and its login in the Secret `pg`."""
+    service = {"name": server, "port": 5432, "scheme": "postgresql", **config}
     spec = {"type": "postgres", "clientConfig": {"service": service}, "secret": {"name": "pg"}}
     return _object(APPCATALOG, "AppBinding", name, namespace, spec)
 
