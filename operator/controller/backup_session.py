@@ -68,6 +68,9 @@ from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.phase
 
 if t.TYPE_CHECKING:
     from ansible_collections.granary.postgres.operator.controller.site import Site
+    from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.references import (
+        TargetRef,
+    )
 
 _log = logging.getLogger("granary.session")
 INVOKER_GRACE_S = 30.0
@@ -129,9 +132,16 @@ class BackupRun(SessionRun):
         if status.get("phase") != READY:
             return self._skip(f"{BACKUP} {self.invoker.name} is not ready: {_unmet(status)}")
         with self.site.starting:
-            again = self._give_way(self.invoker)
-            if again is not None:
-                return again
+            own = self.site.cluster.list("BackupSession", self.namespace)
+            siblings = invoked_by(own, self.invoker.kind, self.invoker.name)
+            reason = reason_to_skip(self.session, siblings)
+            if reason is not None:
+                return self._skip(reason)
+            busy = self._busy(self.invoker.target, own)
+            if busy is not None:
+                return self._await(
+                    [Key("BackupSession", metadata(busy)["namespace"], name_of(busy))]
+                )
             self.write(lambda status: status if status.get("targets") else self.claim(status))
         self.site.dependants.forget(self.key)
         return self.make_job()
@@ -177,21 +187,15 @@ class BackupRun(SessionRun):
             self.write(lambda status: {**status, "phase": PENDING})
         return BUSY_S
 
-    def _give_way(self, invoker: Invoker) -> float | None:
-        """Skip the session or let it wait for another one; None if it may begin."""
-        own = self.site.cluster.list("BackupSession", self.namespace)
-        siblings = invoked_by(own, invoker.kind, invoker.name)
-        reason = reason_to_skip(self.session, siblings)
-        if reason is not None:
-            return self._skip(reason)
-        target = invoker.target.as_object()
-        labels = {TARGET_NAME: label_value(invoker.target.name)}
+    def _busy(self, target: TargetRef, own: list[Object]) -> Object | None:
+        """Return another invoker's session that is running on the same target, or None.
+
+        ``own`` are all of the namespace: those made by hand may have no labels.
+        """
+        labels = {TARGET_NAME: label_value(target.name)}
         place = None if self.site.options.is_cluster_wide else self.namespace
         others = self.site.cluster.list("BackupSession", place, labels=labels)
-        busy = busy_session(self.session, target, [*own, *others])
-        if busy is None:
-            return None
-        return self._await([Key("BackupSession", metadata(busy)["namespace"], name_of(busy))])
+        return busy_session(self.session, target.as_object(), [*own, *others])
 
     def _skip(self, reason: str) -> float | None:
         self.site.dependants.forget(self.key)

@@ -13,6 +13,7 @@ import dataclasses
 import os
 import sys
 import typing as t
+from pathlib import Path
 
 from .._core.errors import ConfigError
 
@@ -74,6 +75,9 @@ def connected(access: ClusterAccess) -> ApiClient:
     configuration.retries = False
     configuration.connection_pool_maxsize = CONNECTIONS
     try:
+        for path in (configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file):
+            if path:  # read by the first connection only
+                Path(path).read_bytes()
         client = ApiClient(configuration)
     except (OSError, ValueError) as exc:
         raise ConfigError(
