@@ -17,10 +17,11 @@ from tests.fix_ansible import Ansible, Run
 from tests.testbed.kube.kubectl import Kubectl
 
 OURS = "app.kubernetes.io/name=granary,app.kubernetes.io/managed-by=granary.postgres"
-KINDS = (
+BUILT_IN = (
     "deployments,services,serviceaccounts,configmaps,roles,rolebindings,clusterroles,"
-    "clusterrolebindings,functions,tasks"
+    "clusterrolebindings"
 )
+KINDS = f"{BUILT_IN},functions,tasks"
 """What the role makes beside CRDs and its namespace."""
 NO_IMAGE = "local.test/none:1"
 """No node has it: enough where it is what the API server holds that counts."""
@@ -51,6 +52,14 @@ class Roles:
         playbook.write_text(json.dumps([play]), encoding="utf-8")
         env = {"K8S_AUTH_KUBECONFIG": str(self.kubectl.kubeconfig)}
         return self.ansible.playbook(str(playbook), *arguments, env=env)
+
+    def playbook(self, name: str, **variables: t.Any) -> Run:
+        """Run one of our playbooks, by its name, for the operator's namespace of the tests."""
+        common = {
+            "granary_kubeconfig": str(self.kubectl.kubeconfig),
+            "granary_operator_namespace": self.home,
+        }
+        return self.ansible.playbook(f"granary.postgres.{name}", variables={**common, **variables})
 
     def operator(self, *arguments: str, **options: t.Any) -> Run:
         """Run the role `operator`, in a namespace of its own; `options` without their prefix."""

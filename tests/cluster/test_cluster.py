@@ -242,4 +242,4 @@ def test_the_custom_resources_are_served(kubectl: Kubectl, crds: list[str]) -> N
     """Every file of the role is applied strictly, and each kind can be listed."""
     assert len(crds) >= 7
     for name in crds:
-        assert kubectl.list(name) == []
+        kubectl("get", name)

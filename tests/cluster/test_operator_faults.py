@@ -176,11 +176,11 @@ def test_a_leader_that_ends_in_peace_keeps_nobody_waiting(
 
 
 def test_a_leader_whose_lease_is_taken_ends(operator: OperatorProcess, bed: StashBed) -> None:
-    (lease,) = [
-        each
-        for each in bed.cluster.list("Lease", "default")
-        if each["spec"].get("holderIdentity") == operator.identity
-    ]
+    def held() -> list[Object]:
+        leases = bed.cluster.list("Lease", "default")
+        return [each for each in leases if each["spec"].get("holderIdentity") == operator.identity]
+
+    (lease,) = wait_for(held, "its Lease", operator.log_tail)  # one that stands by is ready, too
     thief = {"holderIdentity": "somebody-else", "renewTime": lease["spec"]["renewTime"]}
 
     def keep() -> bool:

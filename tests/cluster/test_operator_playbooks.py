@@ -14,17 +14,6 @@ from tests.fix_roles import KINDS, OURS, Roles, changes
 from tests.testbed.kube.kubectl import Kubectl, Object
 
 
-def run(roles: Roles, name: str, **variables: str) -> list[str]:
-    """Run one of the playbooks; the tasks that changed something."""
-    common = {
-        "granary_kubeconfig": str(roles.kubectl.kubeconfig),
-        "granary_operator_namespace": roles.home,
-    }
-    return changes(
-        roles.ansible.playbook(f"granary.postgres.{name}", variables={**common, **variables})
-    )
-
-
 def ready(kubectl: Kubectl, namespace: str) -> bool:
     """Whether the BackupConfiguration of the namespace is Ready."""
     found = kubectl.get("backupconfiguration", stash.CONFIGURATION, namespace)
@@ -52,6 +41,7 @@ def stashs_cron_job() -> Object:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("crds")
 def test_schedules_begin_and_end_with_the_operator(
     roles: Roles, kubectl: Kubectl, granary_image: str, namespace: str
@@ -63,15 +53,17 @@ def test_schedules_begin_and_end_with_the_operator(
         stash.configuration(namespace, "postgres-backup"),
     )
     kubectl.apply(stashs_cron_job(), namespace=namespace)
-    assert "Run the operator" in run(roles, "install_operator", granary_image=granary_image)
+    assert "Run the operator" in changes(
+        roles.playbook("install_operator", granary_image=granary_image)
+    )
     running = kubectl.get("deployment", "granary-operator", roles.home)
     assert running["status"]["readyReplicas"] == 1
     wait_for(lambda: ready(kubectl, namespace), "a schedule")
     trigger = f"stash-trigger-{stash.CONFIGURATION}"
     assert cron_jobs(kubectl, namespace) == [trigger, "theirs"]
-    assert run(roles, "install_operator", granary_image=granary_image) == []
+    assert changes(roles.playbook("install_operator", granary_image=granary_image)) == []
 
-    assert run(roles, "uninstall_operator") == [
+    assert changes(roles.playbook("uninstall_operator")) == [
         "Stop the operator",
         "Remove the CronJobs of schedules",
         "Remove what an install has made",
@@ -79,7 +71,9 @@ def test_schedules_begin_and_end_with_the_operator(
     assert kubectl.list(KINDS, labels=OURS) == []
     assert cron_jobs(kubectl, namespace) == ["theirs"]
     assert ready(kubectl, namespace)
-    assert run(roles, "uninstall_operator") == []
+    assert changes(roles.playbook("uninstall_operator")) == []
 
-    assert "Run the operator" in run(roles, "install_operator", granary_image=granary_image)
+    assert "Run the operator" in changes(
+        roles.playbook("install_operator", granary_image=granary_image)
+    )
     wait_for(lambda: trigger in cron_jobs(kubectl, namespace), "the schedule again")

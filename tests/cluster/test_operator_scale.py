@@ -147,6 +147,7 @@ def _sessions_end(
     return max(seen)
 
 
+@pytest.mark.slow
 def test_a_session_has_its_job_within_a_second(operator: OperatorProcess, bed: StashBed) -> None:
     """Seen from outside, the poll included; the median of twenty."""
     bed.configured("exit 1", backupHistoryLimit=2)

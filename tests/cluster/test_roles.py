@@ -14,20 +14,20 @@ import pytest
 
 from tests import stash_objects as stash
 from tests.fix_cluster import NamespaceFactory
-from tests.fix_roles import KINDS, OURS, Roles, changes
+from tests.fix_roles import BUILT_IN, KINDS, OURS, Roles, changes
 from tests.testbed.kube.kubectl import Kubectl, Object
 
 FINALIZER = "granary.postgres/wipe-out"
 GROUP = "monitoring.coreos.com"
 
 
-def ours(kubectl: Kubectl) -> dict[str, str]:
+def ours(kubectl: Kubectl, kinds: str = KINDS) -> dict[str, str]:
     """The generation, or where there is none the version, of each object that the role made."""
     return {
         f"{each['kind']}/{each['metadata']['name']}": str(
             each["metadata"].get("generation") or each["metadata"]["resourceVersion"]
         )
-        for each in kubectl.list(KINDS, labels=OURS)
+        for each in kubectl.list(kinds, labels=OURS)
     }
 
 
@@ -58,7 +58,7 @@ def test_a_first_install_a_second_and_an_upgrade(
     kubectl("delete", "crd", *crds)
     first = ["Define the kinds", "Make the namespace"]
     assert changes(roles.operator("--check")) == [*first, "Predict a first install"]
-    assert ours(kubectl) == {}
+    assert ours(kubectl, BUILT_IN) == {}
     assert changes(roles.operator()) == [*first, *REST]
     made = ours(kubectl)
     assert "Deployment/granary-operator" in made
@@ -99,6 +99,7 @@ def test_removed_and_installed_anew_it_leaves_users_objects_alone(
     kubectl("delete", "task/mine", "function/mine-0")
 
 
+@pytest.mark.slow
 def test_limited_to_namespaces_and_back(
     roles: Roles, kubectl: Kubectl, crds: list[str], new_namespace: NamespaceFactory
 ) -> None:
@@ -148,6 +149,7 @@ def stand_in(kind: str, plural: str) -> Object:
     }
 
 
+@pytest.mark.slow
 def test_what_prometheus_and_grafana_load_comes_and_goes(
     roles: Roles, kubectl: Kubectl, crds: list[str]
 ) -> None:
@@ -217,7 +219,7 @@ STASH: dict[str, Object] = {
 }
 
 
-@pytest.mark.parametrize("what", STASH)
+@pytest.mark.sampled("what", sorted(STASH), 1)
 def test_beside_stash_it_is_refused(
     roles: Roles, kubectl: Kubectl, namespace: str, what: str
 ) -> None:
