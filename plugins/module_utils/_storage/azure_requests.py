@@ -144,17 +144,18 @@ class AzureRequests(BucketRequests):
         return self._retry.run(attempt, call.doing)
 
     def delete(self, call: Call, key: str) -> None:
-        """Delete one object."""
+        """Delete one object; where a lost answer was a success, the next try finds it missing."""
 
         def attempt() -> None:
-            with translated(call):
-                self._blob(key).delete_blob()
+            try:
+                with translated(call):
+                    self._blob(key).delete_blob()
+            except ObjectMissing as exc:
+                _unless_container(exc)
+                return
             self._check_answer(call)
 
-        try:
-            self._retry.run(attempt, call.doing)
-        except ObjectMissing as exc:
-            _unless_container(exc)
+        self._retry.run(attempt, call.doing)
 
     def create_bucket(self, call: Call) -> bool:
         """Make the container; False if it is there already."""

@@ -142,18 +142,20 @@ class GcsRequests(BucketRequests):
             raise
 
     def delete(self, call: Call, key: str) -> None:
-        """Delete one object."""
+        """Delete one object; where a lost answer was a success, the next try finds it missing."""
 
-        def attempt() -> None:
-            with translated(call):
-                self._blob(key).delete(**self._patience)
+        def attempt() -> bool:
+            try:
+                with translated(call):
+                    self._blob(key).delete(**self._patience)
+            except ObjectMissing:
+                return False
             if self._answers.last.headers.get("Content-Type", "").startswith("text/html"):
                 raise not_gcs(call)
+            return True
 
-        try:
-            self._retry.run(attempt, call.doing)
-        except ObjectMissing:
-            self.page(call, "", limit=1)
+        if not self._retry.run(attempt, call.doing):
+            self.page(call, "", limit=1)  # raises where it is the bucket that is missing
 
     def create_bucket(self, call: Call) -> bool:
         """Make the bucket in the project; False if it is ours already."""

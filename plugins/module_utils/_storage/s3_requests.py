@@ -177,17 +177,18 @@ class S3Requests(BucketRequests):
         """Delete one object; that a server complains of a missing one is fine."""
 
         def attempt() -> None:
-            with translated(call):
-                answer = self._client().delete_object(Bucket=self._bucket, Key=key)
+            try:
+                with translated(call):
+                    answer = self._client().delete_object(Bucket=self._bucket, Key=key)
+            except ObjectMissing as exc:
+                if exc.details.get("s3_code") == "NoSuchBucket":
+                    raise
+                return
             headers = answer["ResponseMetadata"]["HTTPHeaders"]
             if headers.get("content-type", "").startswith("text/"):
                 raise not_s3(call)
 
-        try:
-            self._retry.run(attempt, call.doing)
-        except ObjectMissing as exc:
-            if exc.details.get("s3_code") == "NoSuchBucket":
-                raise
+        self._retry.run(attempt, call.doing)
 
     def create_bucket(self, call: Call) -> bool:
         """Make the bucket; False if it is ours already."""
