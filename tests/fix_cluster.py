@@ -144,9 +144,9 @@ def namespace(new_namespace: NamespaceFactory) -> str:
     return new_namespace()
 
 
-@pytest.fixture
-def service_for(kube_cluster: KubeCluster, kubectl: Kubectl) -> Iterator[ServiceFactory]:
-    """Gives servers of this machine names in the cluster, until the test ends."""
+@contextlib.contextmanager
+def services(kube_cluster: KubeCluster, kubectl: Kubectl) -> Iterator[ServiceFactory]:
+    """Gives servers of this machine names in the cluster, until the context ends."""
     with contextlib.ExitStack() as stack:
 
         def give(port: int, name: str, namespace: str, *, service_port: int | None = None) -> str:
@@ -160,6 +160,13 @@ def service_for(kube_cluster: KubeCluster, kubectl: Kubectl) -> Iterator[Service
 
 
 @pytest.fixture
+def service_for(kube_cluster: KubeCluster, kubectl: Kubectl) -> Iterator[ServiceFactory]:
+    """Gives servers of this machine names in the cluster, until the test ends."""
+    with services(kube_cluster, kubectl) as give:
+        yield give
+
+
+@pytest.fixture
 def local_volume(kube_cluster: KubeCluster, kubectl: Kubectl) -> Iterator[VolumeFactory]:
     """Gives claims with a volume on the first node; the volumes are removed after the test."""
     made: list[str] = []
@@ -167,7 +174,7 @@ def local_volume(kube_cluster: KubeCluster, kubectl: Kubectl) -> Iterator[Volume
     def give(claim: str, namespace: str) -> Path:
         name = f"{namespace}-{claim}"
         folder = kube_cluster.new_volume_folder(name)
-        kubectl.apply(*_volume(name, claim, namespace, folder))
+        kubectl.apply(*claimed_volume(name, claim, namespace, folder))
         made.append(name)
         return folder
 
@@ -176,7 +183,7 @@ def local_volume(kube_cluster: KubeCluster, kubectl: Kubectl) -> Iterator[Volume
         kubectl("delete", "persistentvolume", name, "--wait=false")
 
 
-def _volume(
+def claimed_volume(
     name: str, claim: str, namespace: str, folder: Path
 ) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
     """A volume and a claim that name each other."""

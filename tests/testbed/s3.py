@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import signal
 import typing as t
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,12 +75,18 @@ class S3Server:
     secret_key = "granary-test-secret"
     region = "us-east-1"
 
-    def __init__(self, *, authority: Authority | None = None) -> None:
-        """Choose TLS or not; nothing is started yet."""
+    def __init__(
+        self, *, authority: Authority | None = None, addresses: Sequence[str] = ()
+    ) -> None:
+        """Choose TLS or not; nothing is started yet.
+
+        `addresses` are more names that the certificate is valid for.
+        """
         self.folder = folders.make_scratch()
         self.log = self.folder / "server.log"
         self.port = 0
         self._authority = authority
+        self._addresses = addresses
         self._process: ServerProcess | None = None
         for name in ("data", "versions", "iam"):
             (self.folder / name).mkdir()
@@ -159,7 +166,9 @@ class S3Server:
     def _command(self, port: int) -> list[str | Path]:
         tls: list[str | Path] = []
         if self._authority:
-            files = self._authority.issue(f"s3-{self.folder.name}", server=True)
+            files = self._authority.issue(
+                f"s3-{self.folder.name}", server=True, addresses=self._addresses
+            )
             tls = ["--cert", files.certificate, "--key", files.key]
         return [
             *(ensure("versitygw") / "bin" / "versitygw", "--port", f"{HOST}:{port}"),
