@@ -18,16 +18,23 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
 from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.durations import (
     parse_time,
 )
+from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.invoker import (
+    BACKUP,
+    RESTORE,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.metrics import (
     Family,
     Sample,
-    delete_group,
-    job_key,
-    push,
     session_labels,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.objects import (
     metadata,
+)
+from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.pushgateway import (
+    delete_group,
+    job_key,
+    push,
+    pushed_invokers,
 )
 
 if t.TYPE_CHECKING:
@@ -91,3 +98,23 @@ def withdraw(site: Site, key: Key) -> float | None:
         _log.warning('event=metrics_not_removed object="%s" error="%s"', key, exc.sentence)
         return PUSH_AGAIN_S
     return None
+
+
+def pushed_keys(site: Site) -> set[Key]:
+    """Return the invokers in the namespaces that we serve of which the gateway has metrics.
+
+    Some may have been deleted while nobody looked.
+    """
+    if not site.options.push_url:
+        return set()
+    try:
+        found = pushed_invokers(site.options.push_url, timeout_seconds=PUSH_TIMEOUT_S)
+    except PushgatewayUnavailable as exc:
+        _log.warning('event=metrics_not_listed error="%s"', exc.sentence)
+        return set()
+    return {
+        Key(each.kind, each.namespace, each.name)
+        for each in found
+        if each.kind in {BACKUP, RESTORE}
+        and (site.options.is_cluster_wide or each.namespace in site.options.namespaces)
+    }

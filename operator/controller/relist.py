@@ -15,7 +15,14 @@ import random
 import threading
 import typing as t
 
-from ansible_collections.granary.postgres.operator.controller.keys import RECONCILED, key_of
+from ansible_collections.granary.postgres.operator.controller.configuration_metrics import (
+    pushed_keys,
+)
+from ansible_collections.granary.postgres.operator.controller.keys import (
+    RECONCILED,
+    Key,
+    key_of,
+)
 from ansible_collections.granary.postgres.operator.controller.wake_rules import is_settled
 from ansible_collections.granary.postgres.plugins.module_utils._core.errors import (
     ClusterError,
@@ -69,6 +76,7 @@ class Relist:
                 pause = EVERY_S
 
     def _list_all(self, *, spread_s: float) -> None:
+        there: set[Key] = set()
         for kind in sorted(RECONCILED):
             namespaces = self._site.options.namespaces or (None,)
             if not KINDS[kind].namespaced:
@@ -76,15 +84,19 @@ class Relist:
                     continue
                 namespaces = (None,)
             for namespace in namespaces:
-                self._list(kind, namespace, spread_s)
+                there |= self._list(kind, namespace, spread_s)
+        for key in pushed_keys(self._site) - there:
+            self._site.queue.add(key, random.uniform(0, spread_s))
 
-    def _list(self, kind: str, namespace: str | None, spread_s: float) -> None:
+    def _list(self, kind: str, namespace: str | None, spread_s: float) -> set[Key]:
+        """Put those that may need something into the queue; return the keys of all."""
         try:
             found = self._site.cluster.list(kind, namespace)
         except ClusterObjectMissing:
             if kind in NEEDED:
                 raise
-            return
+            return set()
         for obj in found:
             if not is_settled(obj):
                 self._site.queue.add(key_of(obj), random.uniform(0, spread_s))
+        return {key_of(obj) for obj in found}

@@ -18,12 +18,14 @@ from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.metri
     Sample,
     backup_session_metrics,
     backup_target_metrics,
-    job_key,
-    push,
     restore_session_metrics,
     restore_target_metrics,
     session_labels,
     target_labels,
+)
+from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.pushgateway import (
+    job_key,
+    push,
 )
 
 if t.TYPE_CHECKING:

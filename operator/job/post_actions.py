@@ -20,7 +20,10 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
     InvalidObject,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._core.units import plural
-from ansible_collections.granary.postgres.plugins.module_utils._kubernetes import metrics
+from ansible_collections.granary.postgres.plugins.module_utils._kubernetes import (
+    metrics,
+    pushgateway,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.conditions import (
     REPOSITORY_INTEGRITY_VERIFIED,
     REPOSITORY_METRICS_PUSHED,
@@ -176,7 +179,7 @@ class PostActions:
             removed=removed,
         )
         try:
-            metrics.push(self.gateway.url, self.gateway.key, samples)
+            pushgateway.push(self.gateway.url, self.gateway.key, samples)
         except GranaryError as exc:
             self.events.warn(exc.sentence)
             self.session.set_condition(REPOSITORY_METRICS_PUSHED, "False", exc.sentence)

@@ -31,7 +31,10 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
     RepositoryLocked,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._kubernetes import events as notes
-from ansible_collections.granary.postgres.plugins.module_utils._kubernetes import metrics
+from ansible_collections.granary.postgres.plugins.module_utils._kubernetes import (
+    metrics,
+    pushgateway,
+)
 from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.app_binding import (
     app_type,
 )
@@ -126,7 +129,7 @@ class _Update:
         options, invoker = self._options, self._invoker
         return Gateway(
             url=options.metrics_pushgateway_url if options.metrics_enabled else "",
-            key=metrics.job_key(invoker.kind, invoker.namespace, invoker.name),
+            key=pushgateway.job_key(invoker.kind, invoker.namespace, invoker.name),
         )
 
     def _follow_up(self) -> None:
@@ -197,7 +200,7 @@ class _Update:
             locked = output.code == RepositoryLocked.code
             samples += metrics.repository_lock_metrics(self._repository_labels(), locked=locked)
         try:
-            metrics.push(gateway.url, gateway.key, samples)
+            pushgateway.push(gateway.url, gateway.key, samples)
         except GranaryError as exc:
             self._events.warn(exc.sentence)
 

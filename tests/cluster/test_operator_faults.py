@@ -8,10 +8,7 @@ twice, and no object hangs in deletion.
 
 from __future__ import annotations
 
-import http.server
 import threading
-import typing as t
-from collections.abc import Iterator
 
 import pytest
 
@@ -205,101 +202,6 @@ def test_the_api_server_goes_and_comes_back(
     assert operator.asks("/readyz")[0] == 200
 
 
-class Gateway:
-    """Keeps what was pushed, as a Pushgateway does; it may be down."""
-
-    def __init__(self, port: int = 0) -> None:
-        self.pushed: dict[str, str] = {}
-        gateway = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                length = int(self.headers["Content-Length"])
-                gateway.pushed[self.path] = self.rfile.read(length).decode()
-                self._end(200)
-
-            def do_DELETE(self) -> None:
-                gateway.pushed.pop(self.path, None)
-                self._end(202)
-
-            def _end(self, status: int) -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # its name
-                """Say nothing."""
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    made = Gateway()
-    yield made
-    made.stop()
-
-
-def test_metrics_are_pushed_and_go_with_their_invoker(
-    new_operator: OperatorFactory, bed: StashBed, gateway: Gateway
-) -> None:
-    operator = new_operator(
-        "--namespace", bed.namespace, "--pushgateway-url", f"http://127.0.0.1:{gateway.port}"
-    )
-    operator.start()
-    bed.configured(GOOD)
-    group = f"/metrics/job/backupconfiguration-{bed.namespace}-{stash.CONFIGURATION}"
-    created = wait_for(lambda: gateway.pushed.get(group), "the first push")
-    assert "stash_appscode_com_backupconfiguration_created" in created
-    bed.session()
-    bed.backup("first", "Succeeded")
-    text = gateway.pushed[group]
-    assert 'stash_appscode_com_backupsession_success{driver="Restic"' in text
-    assert "stash_backup_session_success" in text
-
-    bed.cluster.delete("BackupConfiguration", stash.CONFIGURATION, bed.namespace)
-    wait_for(lambda: group not in gateway.pushed, "the group to go")
-
-
-def test_a_pushgateway_that_is_down_fails_nothing_and_is_told_later(
-    new_operator: OperatorFactory, bed: StashBed
-) -> None:
-    away = Gateway()
-    port = away.port
-    away.stop()
-    operator = new_operator(
-        "--namespace", bed.namespace, "--pushgateway-url", f"http://127.0.0.1:{port}"
-    )
-    operator.start()
-    bed.configured(GOOD)
-    bed.session()
-    told = conditions_of(bed.backup("first", "Succeeded"))["MetricsPushed"]
-    assert told[0] == "False"
-    assert f"127.0.0.1:{port}" in told[1]
-
-    back = Gateway(port)
-    try:
-
-        def is_told() -> bool:
-            found = conditions_of(bed.status("BackupSession", "first"))
-            return found["MetricsPushed"][0] == "True"
-
-        wait_for(is_told, "the push", timeout_s=100)
-        assert bed.status("BackupSession", "first")["phase"] == "Succeeded"
-        assert ["backupsession_success" in text for text in back.pushed.values()] == [True]
-    finally:
-        back.stop()
-
-
 def test_a_namespace_deleted_without_an_operator_goes(
     new_operator: OperatorFactory, bed: StashBed, new_namespace: NamespaceFactory
 ) -> None:
@@ -374,7 +276,7 @@ def test_rights_in_another_namespace_go_with_their_invoker(
     bed.session()
     bed.backup("first", "Succeeded")
 
-    def rights() -> list[t.Any]:
+    def rights() -> list[Object]:
         labels = {"app.kubernetes.io/managed-by": "stash.appscode.com"}
         return bed.cluster.list("Role", vault.namespace, labels=labels)
 

@@ -20,7 +20,10 @@ import pytest
 
 from ansible_collections.granary.postgres.operator.controller.configuration_metrics import CREATED
 from ansible_collections.granary.postgres.operator.controller.health import HealthServer
-from ansible_collections.granary.postgres.plugins.module_utils._kubernetes import metrics
+from ansible_collections.granary.postgres.plugins.module_utils._kubernetes import (
+    metrics,
+    pushgateway,
+)
 from tests.fix_operator import wait_for
 from tests.testbed.monitoring import Prometheus, Pushgateway
 
@@ -55,8 +58,8 @@ def expressions() -> dict[str, str]:
 def everything() -> dict[str, list[metrics.Sample]]:
     """What a backup and a restore that went well push, by their groups."""
     return {
-        metrics.job_key("BackupConfiguration", "demo", "pg-backup"): of_a_backup(time.time()),
-        metrics.job_key("RestoreSession", "demo", "pg-restore"): of_a_restore(),
+        pushgateway.job_key("BackupConfiguration", "demo", "pg-backup"): of_a_backup(time.time()),
+        pushgateway.job_key("RestoreSession", "demo", "pg-restore"): of_a_restore(),
     }
 
 
@@ -111,7 +114,7 @@ def prometheus() -> Iterator[Prometheus]:
     health.start()
     with Pushgateway() as gateway, Prometheus(gateway.port, health.port) as found:
         for group, samples in everything().items():
-            metrics.push(gateway.url, group, samples)
+            pushgateway.push(gateway.url, group, samples)
         for name in ("granary_operator_up", "stash_appscode_com_restoresession_success"):
             enough = f"count_over_time({name}[1m]) > 2"
             wait_for(functools.partial(found.query, enough), enough)

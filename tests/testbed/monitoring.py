@@ -22,9 +22,11 @@ SCRAPE_INTERVAL_S = 1
 class _Server:
     """A program that says at a path when it is ready. A context manager."""
 
-    def __init__(self, component: str, program: str, *arguments: str, ready: str) -> None:
+    def __init__(
+        self, component: str, program: str, *arguments: str, ready: str, port: int | None = None
+    ) -> None:
         """Start it and wait until it is ready; `{folder}` in arguments is its own folder."""
-        self.port = free_port()
+        self.port = port or free_port()
         self.folder = folders.make_scratch()
         self.prepare()
         given = [argument.replace("{folder}", str(self.folder)) for argument in arguments]
@@ -65,9 +67,9 @@ class _Server:
 class Pushgateway(_Server):
     """Keeps in memory what is pushed to it."""
 
-    def __init__(self) -> None:
-        """Start it and wait until it is ready."""
-        super().__init__("pushgateway", "prometheus-pushgateway", ready="/-/ready")
+    def __init__(self, port: int | None = None) -> None:
+        """Start it, on a free port where none is given, and wait until it is ready."""
+        super().__init__("pushgateway", "prometheus-pushgateway", ready="/-/ready", port=port)
 
 
 class Prometheus(_Server):

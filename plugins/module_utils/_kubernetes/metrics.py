@@ -2,12 +2,10 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Stash's metrics: what is said of sessions, targets, hosts and repositories, and how it gets to a
-Pushgateway.
+"""Stash's metrics: what is said of sessions, targets, hosts and repositories. Pure.
 
-Every gauge is pushed under two names, Stash's new one and the one before. A push is a POST, which
-replaces the families that it names and leaves the others of its group: after a failure only the
-family that says so is pushed, so that the rest goes on telling of the last success.
+Every gauge has two names, Stash's new one and the one before. After a failure only the family that
+says so is among the samples, so that the rest goes on telling of the last success.
 """
 
 from __future__ import annotations
@@ -15,12 +13,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._core.errors import PushgatewayUnavailable
-
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from prometheus_client.metrics_core import Metric
+    from collections.abc import Mapping
 
 Labels: t.TypeAlias = "Mapping[str, str]"
 
@@ -246,59 +240,3 @@ def repository_lock_metrics(labels: Labels, *, locked: bool) -> list[Sample]:
 
 def _unless_failed(success: Sample, *others: Sample) -> list[Sample]:
     return [success, *others] if success.value else [success]
-
-
-def job_key(kind: str, namespace: str, name: str) -> str:
-    """Return the Pushgateway's job, hence the group, of an invoker."""
-    return f"{kind.lower()}-{namespace}-{name}"
-
-
-def push(url: str, key: str, samples: Sequence[Sample], *, timeout_seconds: float = 30) -> None:
-    """Add ``samples`` to the group ``key``; nothing is sent if there are none.
-
-    Raises ``PushgatewayUnavailable``.
-    """
-    from prometheus_client import CollectorRegistry, pushadd_to_gateway
-
-    if not samples:
-        return
-    registry = CollectorRegistry()
-    registry.register(_Collected(samples))
-    _send(url, lambda: pushadd_to_gateway(url, key, registry, timeout=timeout_seconds))
-
-
-def delete_group(url: str, key: str, *, timeout_seconds: float = 30) -> None:
-    """Remove all that was pushed for an invoker. Raises ``PushgatewayUnavailable``."""
-    from prometheus_client import delete_from_gateway
-
-    _send(url, lambda: delete_from_gateway(url, key, timeout=timeout_seconds))
-
-
-def _send(url: str, request: Callable[[], None]) -> None:
-    import http.client
-
-    try:
-        request()
-    # Of urllib: no answer, no address at all, or no HTTP.
-    except (OSError, ValueError, http.client.HTTPException) as exc:
-        raise PushgatewayUnavailable(
-            f"The Pushgateway at {url} did not take the metrics: {exc}; check that it runs and "
-            "that its address is right."
-        ) from exc
-
-
-class _Collected:
-    """Samples as prometheus_client collects them."""
-
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        self._samples = samples
-
-    def collect(self) -> Iterator[Metric]:
-        from prometheus_client.metrics_core import GaugeMetricFamily
-
-        families: dict[str, GaugeMetricFamily] = {}
-        for sample in self._samples:
-            for name in sample.family.names:
-                family = families.setdefault(name, GaugeMetricFamily(name, sample.family.says))
-                family.add_sample(name, dict(sample.labels), float(sample.value))
-        yield from families.values()

@@ -2,23 +2,15 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Metrics: names, labels, what a failure leaves alone, and how they reach a gateway."""
+"""Metrics: names, labels, and what a failure leaves alone."""
 
 from __future__ import annotations
 
-import dataclasses
-import threading
-import typing as t
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
 import pytest
 
-from ansible_collections.granary.postgres.plugins.module_utils._core.errors import (
-    PushgatewayUnavailable,
+from ansible_collections.granary.postgres.plugins.module_utils._kubernetes import (
+    metrics,
 )
-from ansible_collections.granary.postgres.plugins.module_utils._kubernetes import metrics
-from tests.testbed.ports import HOST, free_port
 
 LABELS = metrics.session_labels(
     kind="BackupConfiguration", name="pg", namespace="demo", repository="repo"
@@ -159,75 +151,3 @@ def test_labels() -> None:
         "backend": "local",
         "bucket": "/safe",
     }
-
-
-def test_the_group_of_an_invoker() -> None:
-    assert metrics.job_key("BackupConfiguration", "demo", "pg") == "backupconfiguration-demo-pg"
-
-
-@dataclasses.dataclass
-class Gateway:
-    """A web server that keeps what it is sent and answers with `status`."""
-
-    url: str = ""
-    status: int = 200
-    received: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
-
-
-@pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    made = Gateway()
-
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-            made.received.append((self.command, self.path, body))
-            self.send_response(made.status)
-            self.end_headers()
-
-        do_POST = do_DELETE = do_PUT = _answer  # http.server's names
-
-        def log_message(self, format: str, *args: t.Any) -> None:  # noqa: A002 # its name there
-            """Say nothing."""
-
-    with HTTPServer((HOST, 0), Handler) as server:
-        made.url = f"http://{HOST}:{server.server_port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield made
-        server.shutdown()
-
-
-def test_a_push_adds_to_the_invokers_group(gateway: Gateway) -> None:
-    metrics.push(gateway.url, "a-demo-pg", metrics.backup_host_metrics(LABELS, "host-0", BACKUP))
-    ((method, path, body),) = gateway.received
-    assert (method, path) == ("POST", "/metrics/job/a-demo-pg")
-    assert "# TYPE stash_backup_host_files_total gauge\n" in body
-    (line,) = [
-        line for line in body.splitlines() if line.startswith("stash_backup_host_data_size_bytes{")
-    ]
-    assert line.endswith(" 1000.0")
-    for label in ('invoker_name="pg"', 'hostname="host-0"', 'driver="Restic"'):
-        assert label in line
-
-
-def test_nothing_to_say_is_no_push(gateway: Gateway) -> None:
-    metrics.push(gateway.url, "a", [])
-    assert gateway.received == []
-
-
-def test_a_group_is_deleted(gateway: Gateway) -> None:
-    metrics.delete_group(gateway.url, "a-demo-pg")
-    assert gateway.received == [("DELETE", "/metrics/job/a-demo-pg", "")]
-
-
-@pytest.mark.parametrize("place", [f"http://{HOST}:%d", "http://nowhere.invalid", "x://y"])
-def test_a_gateway_that_is_not_there_is_our_own_error(place: str) -> None:
-    url = place.replace("%d", str(free_port()))
-    with pytest.raises(PushgatewayUnavailable, match=f"The Pushgateway at {url} did not take"):
-        metrics.push(url, "a", metrics.backup_host_metrics(LABELS, "host-0", None))
-
-
-def test_a_gateway_that_refuses_is_our_own_error(gateway: Gateway) -> None:
-    gateway.status = 400
-    with pytest.raises(PushgatewayUnavailable, match="400"):
-        metrics.push(gateway.url, "a", metrics.backup_host_metrics(LABELS, "host-0", None))
