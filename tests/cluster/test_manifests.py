@@ -12,6 +12,8 @@ are emulators: no Repository can say where one is, so the catalogue's Functions 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.examples import MANIFESTS, Examples, example
@@ -66,6 +68,14 @@ def guide(examples: Examples) -> Examples:
     return examples
 
 
+@pytest.fixture(autouse=True)
+def no_schedule_goes_on(guide: Examples) -> Iterator[None]:
+    """Every few minutes all of them would back up at once, beside the tests that follow."""
+    yield
+    everywhere = ("--all", "--all-namespaces", "--wait=false")
+    guide.kubectl("delete", "backupconfigurations", *everywhere)
+
+
 def made_for(name: str, repository: str, binding: str = "sample-postgres") -> dict[str, str]:
     """The lines of the guide's BackupConfiguration under another name, of other objects."""
     return {
@@ -94,8 +104,6 @@ def test_repositories_of_every_backend(guide: Examples) -> None:
         found = guide.phase("backupconfiguration", name, "demo", "Invalid")
         words = conditions_of(found["status"])["ValidationPassed"][1]
         assert "which Granary does not support" in words
-    where = ("--namespace=demo", "--wait=false")
-    guide.kubectl("delete", "backupconfiguration", *names, *refused, *where)
 
 
 def test_the_guide_for_postgres(guide: Examples) -> None:
@@ -137,7 +145,6 @@ def test_bindings_made_by_hand(guide: Examples) -> None:
     "name", ["passing-args", "multi-retention-policy", "resource-limit", "specific-user"], 1
 )
 def test_customized_backups(guide: Examples, name: str) -> None:
-    """Each is the same BackupConfiguration, applied over the one before."""
     guide.apply(f"{CUSTOMIZED}-backup-{name}")
     guide.back_up(BACKUP)
 
@@ -174,6 +181,8 @@ def test_hooks_of_a_backup_in_the_databases_container(guide: Examples) -> None:
 
 
 def test_hooks_of_a_restore_in_the_databases_container(guide: Examples) -> None:
+    guide.apply(GUIDE)
+    guide.back_up(BACKUP)
     rows = guide.rows()
     guide.apply("hooks-pre_restore_hook_demo")
     guide.restore("pre-restore-hook-demo")
