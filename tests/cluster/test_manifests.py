@@ -198,7 +198,7 @@ def test_notifications_to_slack(guide: Examples) -> None:
     guide.apply("hooks-slack-all_backup_notification")
     guide.back_up("deployment-backup")
     (told,) = guide.received
-    assert told.startswith("/services/XX/XXX/XXXX ")
+    assert told.startswith("/services/XX/")
     assert "Backup completed for demo/quick-postgres Status: Succeeded." in told
     guide.apply("hooks-slack-failed_backup_notification")
     guide.back_up("deployment-backup")
