@@ -90,9 +90,8 @@ class Flow:
 @pytest.fixture
 def servers(private_postgres: PostgresFactory) -> tuple[PostgresServer, PostgresServer]:
     """A server with much of the corpus, and a fresh one; both ask for a password."""
-    source, fresh = [
-        private_postgres(MAJOR, settings=SERVER_SETTINGS, auth="scram-sha-256") for _ in range(2)
-    ]
+    made = {"settings": SERVER_SETTINGS, "auth": "scram-sha-256"}
+    source, fresh = private_postgres(MAJOR, **made), private_postgres(MAJOR, **made)
     wanted = tuple(one for one in databases_for(MAJOR) if one.name in {MAIN, GUARDED})
     build_corpus(source, FEW, wanted)
     return source, fresh

@@ -221,7 +221,7 @@ def test_a_namespace_for_backups(guide: Examples) -> None:
         "postgres-standalone-appbinding", RESTORED | {"namespace: demo": "namespace: staging"}
     )
     base = "dedicated-backup-namespace-"
-    for name in ("serviceaccount", "clusterrole_clusterrolebinding", "repository"):
+    for name in ("serviceaccount", "clusterrole", "clusterrolebinding", "repository"):
         guide.apply(f"{base}{name}")
     guide.apply(f"{base}backupconfiguration")
     guide.back_up("sample-mysql-backup", "backup")

@@ -67,7 +67,8 @@ def pushed_invokers(url: str, *, timeout_seconds: float = 30) -> set[Invoked]:
 
     def read() -> None:
         where = f"{url.rstrip('/')}/api/v1/metrics"
-        with urllib.request.urlopen(where, timeout=timeout_seconds) as answer:
+        # As prometheus_client asks.
+        with urllib.request.build_opener().open(where, timeout=timeout_seconds) as answer:
             groups = json.load(answer)["data"]
         # The other fields of a group are its labels, and whether and when it was pushed.
         values = [value for group in groups for value in group.values()]
