@@ -98,6 +98,7 @@ def test_an_invoker_that_is_not_ready_is_skipped(operator: OperatorProcess, bed:
     assert "does not exist" in told[1]
 
 
+@pytest.mark.slow
 def test_an_invoker_that_does_not_exist_is_skipped(
     operator: OperatorProcess, bed: StashBed
 ) -> None:
@@ -133,6 +134,7 @@ def test_another_invoker_of_the_same_target_waits(operator: OperatorProcess, bed
     bed.backup("second", "Succeeded")
 
 
+@pytest.mark.slow
 def test_the_time_limit_stops_the_job(operator: OperatorProcess, bed: StashBed) -> None:
     bed.configured(LONG, timeOut="4s")
     bed.session()

@@ -118,13 +118,14 @@ def test_the_guide_for_postgres(guide: Examples) -> None:
     assert guide.rows() == rows
 
 
-@pytest.mark.sampled("repository", HAD_HERE, 2)
+@pytest.mark.sampled("repository", HAD_HERE, 1)
 def test_backups_into_other_stores(guide: Examples, repository: str) -> None:
     name = f"in-{repository}"
     guide.apply(GUIDE, made_for(name, repository))
     guide.back_up(name)
 
 
+@pytest.mark.slow
 def test_a_host_path_that_only_root_may_write(guide: Examples) -> None:
     """As the documentation's troubleshooting has it."""
     guide.apply("troubleshooting-permission-denied", made_for("rooted", "local-repo-with-hostpath"))
@@ -132,6 +133,7 @@ def test_a_host_path_that_only_root_may_write(guide: Examples) -> None:
     assert (guide.host_path / "config").exists()
 
 
+@pytest.mark.slow
 def test_bindings_made_by_hand(guide: Examples) -> None:
     here = {"namespace: demo": "namespace: my-database-namespace"}
     guide.apply("postgres-standalone-repository", here)
@@ -180,6 +182,7 @@ def test_hooks_of_a_backup_in_the_databases_container(guide: Examples) -> None:
     assert not is_read_only()
 
 
+@pytest.mark.slow
 def test_hooks_of_a_restore_in_the_databases_container(guide: Examples) -> None:
     guide.apply(GUIDE)
     guide.back_up(BACKUP)
@@ -194,6 +197,7 @@ def test_hooks_of_a_restore_in_the_databases_container(guide: Examples) -> None:
     assert guide.rows() == rows
 
 
+@pytest.mark.slow
 def test_notifications_to_slack(guide: Examples) -> None:
     guide.apply("hooks-slack-all_backup_notification")
     guide.back_up("deployment-backup")
@@ -234,6 +238,7 @@ def test_a_namespace_for_backups(guide: Examples) -> None:
     guide.kubectl("delete", "clusterrole", "cross-namespace-target-clusterrole")
 
 
+@pytest.mark.slow
 def test_a_namespace_for_repositories(guide: Examples) -> None:
     """The Task is that of the AppBinding."""
     guide.apply("concepts-appbinding", {"namespace: demo": "namespace: dev"})
@@ -268,6 +273,7 @@ def test_accounts_of_clouds(guide: Examples) -> None:
         guide.ready(BACKUP)
 
 
+@pytest.mark.slow
 def test_a_failed_session_is_to_be_tried_again(guide: Examples) -> None:
     """Ten minutes later, says the example."""
     lines = made_for("tried", "gcs-repo", "nobodys-postgres")

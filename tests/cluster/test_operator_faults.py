@@ -202,6 +202,7 @@ def test_the_api_server_goes_and_comes_back(
     assert operator.asks("/readyz")[0] == 200
 
 
+@pytest.mark.slow
 def test_a_namespace_deleted_without_an_operator_goes(
     new_operator: OperatorFactory, bed: StashBed, new_namespace: NamespaceFactory
 ) -> None:
@@ -286,6 +287,7 @@ def test_rights_in_another_namespace_go_with_their_invoker(
     wait_for(lambda: not rights(), "the Role to go")
 
 
+@pytest.mark.slow
 def test_a_lost_node_fails_the_session_with_the_cause(
     operator: OperatorProcess, bed: StashBed, kube_cluster: KubeCluster
 ) -> None:

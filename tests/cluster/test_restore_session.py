@@ -85,6 +85,7 @@ def test_a_lost_job_fails_it_with_the_cause(operator: OperatorProcess, bed: Stas
     assert "ended with status 9: out of memory" in told["RestoreDisrupted"][1]
 
 
+@pytest.mark.slow
 def test_its_time_limit_stops_it(operator: OperatorProcess, bed: StashBed) -> None:
     bed.parts()
     restore(bed, LONG, timeOut="4s")
@@ -94,6 +95,7 @@ def test_its_time_limit_stops_it(operator: OperatorProcess, bed: StashBed) -> No
     wait_for(lambda: not bed.cluster.list("Pod", bed.namespace), "no pod", timeout_s=60)
 
 
+@pytest.mark.slow
 def test_its_deletion_ends_the_job(operator: OperatorProcess, bed: StashBed) -> None:
     bed.parts()
     restore(bed, LONG)

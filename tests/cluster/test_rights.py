@@ -236,6 +236,7 @@ def _back_up_and_restore(demo: Demo, source: PostgresServer, fresh: PostgresServ
     assert fresh.execute(ROWS, database="shop") == source.execute(ROWS, database="shop")
 
 
+@pytest.mark.slow
 def test_commands_in_pods_are_granted_by_name_only(
     roles: Roles, kubectl: Kubectl, crds: list[str], namespace: str
 ) -> None:

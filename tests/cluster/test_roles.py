@@ -77,6 +77,7 @@ def test_a_first_install_a_second_and_an_upgrade(
     assert moved == {"Deployment", "Function"}
 
 
+@pytest.mark.slow
 def test_removed_and_installed_anew_it_leaves_users_objects_alone(
     roles: Roles, kubectl: Kubectl, crds: list[str], namespace: str
 ) -> None:
