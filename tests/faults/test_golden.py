@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-import tarfile
+import subprocess
 import typing as t
 from pathlib import Path
 
@@ -48,9 +48,10 @@ class Golden(t.NamedTuple):
 @pytest.fixture(params=ARCHIVES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def golden(request: pytest.FixtureRequest, fault_scratch: Path) -> Golden:
     archive: Path = request.param
-    with tarfile.open(archive) as tar:
-        tar.extractall(fault_scratch / "repository", filter="data")
-    place = Place(where=fault_scratch / "repository", cache_dir=fault_scratch / "cache")
+    folder = fault_scratch / "repository"
+    folder.mkdir()
+    subprocess.run(["tar", "--extract", f"--file={archive}", f"--directory={folder}"], check=True)
+    place = Place(where=folder, cache_dir=fault_scratch / "cache")
     return Golden(place, json.loads(archive.with_suffix(".json").read_bytes()))
 
 
