@@ -152,9 +152,12 @@ def wait_for(
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def job_rights(kubectl: Kubectl, crds: list[str]) -> None:
-    """The ClusterRoles that Jobs are bound to, where the role has not made them."""
+    """The ClusterRoles that Jobs are bound to, where the role has not made them.
+
+    For each test: one that tries the role takes them away.
+    """
     for role in cluster_roles():
         try:
             kubectl.get("clusterrole", role["metadata"]["name"])

@@ -9,6 +9,7 @@ It may change whatever it likes of mounts and network: all of that ends with it.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -35,10 +36,14 @@ KERNEL_SETTINGS = {
 }
 
 
+_CLONE_NEWNS = 0x00020000  # linux/sched.h
+
+
 def main() -> int:
     """Run the command and return its status, once all it started can be ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
+        _leave_chroot()
         _mount(Path(os.environ[FOLDER]))
         make_bridge()
     except TestBedError as exc:
@@ -61,6 +66,26 @@ def _run(command: list[str]) -> int:
         ended, status = os.wait()
         if ended == pid:
             return os.waitstatus_to_exitcode(status) % 256
+
+
+def _leave_chroot() -> None:
+    """Where we are in a chroot, make that folder the root of the mount namespace.
+
+    Who enters a pod's namespaces, as `kubectl exec` does, is put at their root: in a chroot that
+    would be the whole machine's.
+    """
+    ours = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    where = Path.cwd()
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Path("/proc/self/ns/mnt").open("rb") as namespace:
+        if libc.setns(namespace.fileno(), _CLONE_NEWNS):
+            raise TestBedError(f"entering our own mounts failed: {os.strerror(ctypes.get_errno())}")
+    if not os.path.samestat(os.stat("/"), os.fstat(ours)):
+        os.fchdir(ours)
+        run(["mount", "--move", ".", "/"], doing="making the folder of a chroot the root")
+        os.chroot(".")
+    os.close(ours)
+    os.chdir(where)
 
 
 def _mount(folder: Path) -> None:
