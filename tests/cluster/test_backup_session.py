@@ -145,6 +145,7 @@ def test_the_time_limit_stops_the_job(operator: OperatorProcess, bed: StashBed) 
     wait_for(lambda: not bed.cluster.list("Pod", bed.namespace), "no pod", timeout_s=60)
 
 
+@pytest.mark.slow
 def test_the_time_limit_holds_without_an_operator(operator: OperatorProcess, bed: StashBed) -> None:
     bed.configured(LONG, timeOut="6s")
     bed.session()

@@ -220,6 +220,7 @@ def test_the_api_server_comes_back(
     kubectl.wait("job/long", "condition=Complete", namespace)
 
 
+@pytest.mark.slow
 def test_a_lost_node_is_noticed_and_comes_back(
     kube_cluster: KubeCluster, kubectl: Kubectl, namespace: str
 ) -> None:

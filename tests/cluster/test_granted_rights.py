@@ -181,6 +181,7 @@ def test_of_an_operator_of_the_whole_cluster(
     assert reviewer.rights(operator, roles.home) == {**everywhere, **AT_HOME}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("crds")
 def test_of_an_operator_of_one_namespace(
     roles: Roles, reviewer: Reviewer, new_namespace: NamespaceFactory

@@ -170,6 +170,7 @@ def test_customized_restores(guide: Examples, name: str) -> None:
     assert guide.rows() == rows
 
 
+@pytest.mark.slow
 def test_hooks_of_a_backup_in_the_databases_container(guide: Examples) -> None:
     def is_read_only() -> bool:
         return guide.server.execute("SHOW default_transaction_read_only") == [("on",)]

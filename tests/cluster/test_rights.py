@@ -174,6 +174,7 @@ def demo(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("crds")
 @pytest.mark.sampled("limited", [False, True], 1, ids={False: "cluster", True: "namespaces"}.get)
 def test_a_backup_and_a_restore_get_what_they_ask_for(

@@ -239,6 +239,7 @@ def test_beside_stash_it_is_refused(
     assert not any(result.values.get("changed") for result in run.results)
 
 
+@pytest.mark.slow
 def test_a_wider_crd_is_left_as_it_is_and_a_second_install_is_refused(
     roles: Roles, kubectl: Kubectl, crds: list[str]
 ) -> None:
