@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import typing as t
+import urllib.parse
 
 from ansible_collections.granary.postgres.operator.controller.keys import Key, key_of
 from ansible_collections.granary.postgres.plugins.module_utils._core.errors import (
@@ -47,6 +48,7 @@ if t.TYPE_CHECKING:
 _log = logging.getLogger("granary.metrics")
 PUSH_TIMEOUT_S = 5.0
 PUSH_AGAIN_S = 60.0
+_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 CREATED = Family(
     "backupconfiguration_created",
     "backupconfiguration_created",
@@ -101,11 +103,12 @@ def withdraw(site: Site, key: Key) -> float | None:
 
 
 def pushed_keys(site: Site) -> set[Key]:
-    """Return the invokers in the namespaces that we serve of which the gateway has metrics.
+    """Return the invokers in the namespaces that we serve of which our gateway has metrics.
 
-    Some may have been deleted while nobody looked.
+    Some may have been deleted while nobody looked. A gateway that is not our sidecar is not asked:
+    other clusters may push to it, whose invokers are none of ours.
     """
-    if not site.options.push_url:
+    if urllib.parse.urlsplit(site.options.push_url).hostname not in _HERE:
         return set()
     try:
         found = pushed_invokers(site.options.push_url, timeout_seconds=PUSH_TIMEOUT_S)
