@@ -224,7 +224,9 @@ def _driver_error(
     import psycopg2
 
     if isinstance(exc, psycopg2.OperationalError | psycopg2.InterfaceError) or re.search(
-        r"server closed the connection|connection.*(closed|lost|not open)|no COPY in progress",
+        r"server closed the connection|connection.*(closed|lost|not open)|no COPY in progress"
+        # What psycopg2 says where the server goes in the middle of a COPY and leaves no word.
+        r"|no message from the libpq",
         words,
     ):
         return ServerUnreachable(f"{doing}: the connection to the server broke: {words}.")

@@ -60,7 +60,14 @@ def test_an_error_of_the_driver_without_sqlstate_is_a_broken_connection() -> Non
     assert "SSL SYSCALL error: EOF detected" in str(error)
 
 
-@pytest.mark.parametrize("words", ["server closed the connection unexpectedly", "connection lost"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "server closed the connection unexpectedly",
+        "connection lost",
+        "error with status PGRES_COPY_OUT and no message from the libpq",
+    ],
+)
 def test_the_end_of_a_connection_inside_copy_is_recognised(words: str) -> None:
     error = translate(psycopg2.DatabaseError(words), "Reading", otherwise=DumpFailed)
     assert isinstance(error, ServerUnreachable)
