@@ -160,14 +160,12 @@ class _Server:
 
     def _ask(self, method: str, path: str, what: str, body: Object | None = None) -> Object:
         """Send a request, again while the server is away: a name cannot be given twice."""
-        for attempt in range(_TRIES):
+        for dummy in range(_TRIES - 1):
             try:
                 return self._send(method, path, what, body)
             except ClusterUnavailable:
-                if attempt == _TRIES - 1:
-                    raise
-            time.sleep(self._pause_seconds)
-        raise ClusterUnavailable(f"{what} could not be asked for.")
+                time.sleep(self._pause_seconds)
+        return self._send(method, path, what, body)
 
     def _send(self, method: str, path: str, what: str, body: Object | None) -> Object:
         request = urllib.request.Request(
