@@ -9,8 +9,6 @@ Every answer is found to be Azure's: proxies and captive portals answer with 200
 
 from __future__ import annotations
 
-import os
-import threading
 import typing as t
 
 from .._core.errors import GranaryError, ObjectMissing, StorageError
@@ -18,10 +16,11 @@ from .azure_client import connect, secrets_of
 from .azure_errors import NO_CONTAINER, not_azure, translated
 from .bucket_requests import PAGE, BucketRequests, Page, Stored, range_length, whole
 from .calls import Call
+from .connection import Connection
 from .http_session import Answers, check_md5
 
 if t.TYPE_CHECKING:
-    from azure.storage.blob import BlobClient, BlobProperties, ContainerClient
+    from azure.storage.blob import BlobClient, BlobProperties
 
     from .model import AzureSettings, Buffer
     from .retry import Retry
@@ -37,16 +36,10 @@ class AzureRequests(BucketRequests):
     """One container's requests."""
 
     def __init__(self, settings: AzureSettings, retry: Retry) -> None:
-        self._settings = settings
-        self._retry = retry
-        self._process = os.getpid()
-        self._guard = threading.Lock()
         self._answers = Answers()
-        self._connected: ContainerClient | None = None
-
-    def call(self, doing: str, *, changes: bool = False) -> Call:
-        """Name a request for its errors."""
-        return Call(doing=doing, secrets=secrets_of(self._settings), changes=changes)
+        self._connection = Connection(lambda: connect(settings, self._answers))
+        super().__init__(secrets=secrets_of(settings), disconnect=self._connection.close)
+        self._retry = retry
 
     def get(self, call: Call, key: str) -> bytes:
         """Return the whole object, held to the MD5 that the store has of it."""
@@ -128,7 +121,7 @@ class AzureRequests(BucketRequests):
         def attempt() -> Page:
             with translated(call):
                 pages: t.Any = (
-                    self._client()
+                    self._connection.client()
                     .list_blobs(
                         name_starts_with=prefix or None,
                         include=["metadata"],
@@ -163,7 +156,7 @@ class AzureRequests(BucketRequests):
         def attempt() -> bool:
             try:
                 with translated(call):
-                    self._client().create_container()
+                    self._connection.client().create_container()
             except StorageError as exc:
                 if exc.details.get("azure_code") != "ContainerAlreadyExists":
                     raise
@@ -172,15 +165,6 @@ class AzureRequests(BucketRequests):
             return True
 
         return self._retry.run(attempt, call.doing)
-
-    def close(self) -> None:
-        """Close the connections; a forked process leaves its parent's alone."""
-        if self._process != os.getpid():
-            return
-        with self._guard:
-            client, self._connected = self._connected, None
-        if client is not None:
-            client.close()
 
     def _check_answer(self, call: Call) -> None:
         if "x-ms-request-id" not in self._answers.last.headers:
@@ -198,15 +182,7 @@ class AzureRequests(BucketRequests):
         )
 
     def _blob(self, key: str) -> BlobClient:
-        return self._client().get_blob_client(key)
-
-    def _client(self) -> ContainerClient:
-        if os.getpid() != self._process:
-            raise RuntimeError("An Azure backend was used after a fork; open one in each process.")
-        with self._guard:
-            if self._connected is None:
-                self._connected = connect(self._settings, self._answers)
-            return self._connected
+        return self._connection.client().get_blob_client(key)
 
 
 def _is_folder(told: BlobProperties) -> bool:

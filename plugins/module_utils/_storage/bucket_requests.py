@@ -16,11 +16,13 @@ import re
 import typing as t
 
 from .._core.errors import ConfigError, ObjectTooShort, StorageUnavailable
+from .calls import Call
 
 if t.TYPE_CHECKING:
     import datetime
+    from collections.abc import Callable
 
-    from .calls import Call
+    from .._core.redaction import Secret
     from .model import Buffer
 
 PAGE = 1000
@@ -58,9 +60,15 @@ class BucketRequests(abc.ABC):
     All raise the errors of ``Backend``; a missing bucket is ``ObjectMissing``.
     """
 
-    @abc.abstractmethod
+    def __init__(
+        self, *, secrets: tuple[Secret | None, ...], disconnect: Callable[[], None]
+    ) -> None:
+        self._secrets = secrets
+        self._disconnect = disconnect
+
     def call(self, doing: str, *, changes: bool = False) -> Call:
         """Name a request for its errors; ``doing`` completes "Could not"."""
+        return Call(doing=doing, secrets=self._secrets, changes=changes)
 
     @abc.abstractmethod
     def get(self, call: Call, key: str) -> bytes:
@@ -99,9 +107,9 @@ class BucketRequests(abc.ABC):
     def create_bucket(self, call: Call) -> bool:
         """Make the bucket; False if it is ours already."""
 
-    @abc.abstractmethod
     def close(self) -> None:
         """Close the connections; a forked process leaves its parent's alone."""
+        self._disconnect()
 
 
 def age_seconds(call: Call, stored: Stored) -> float:

@@ -10,13 +10,12 @@ or the content of one.
 
 from __future__ import annotations
 
-import os
-import threading
 import typing as t
 
 from .._core.errors import ConfigError, ObjectMissing, StorageError
 from .bucket_requests import PAGE, BucketRequests, Page, Stored, range_length, whole
 from .calls import Call
+from .connection import Connection
 from .gcs_client import connect, secrets_of
 from .gcs_errors import not_gcs, translated
 from .http_session import Answers
@@ -24,7 +23,7 @@ from .http_session import Answers
 if t.TYPE_CHECKING:
     from collections.abc import Callable
 
-    from google.cloud.storage import Blob, Bucket, Client
+    from google.cloud.storage import Blob, Bucket
 
     from .model import Buffer, GcsSettings
     from .retry import Retry
@@ -41,20 +40,15 @@ class GcsRequests(BucketRequests):
     """One bucket's requests, by the JSON API."""
 
     def __init__(self, settings: GcsSettings, retry: Retry) -> None:
+        self._answers = Answers()
+        self._connection = Connection(lambda: connect(settings, self._answers))
+        super().__init__(secrets=secrets_of(settings), disconnect=self._connection.close)
         self._settings = settings
         self._retry = retry
         self._patience = {
             "timeout": (settings.connect_timeout_s, settings.read_timeout_s),
             "retry": None,
         }
-        self._process = os.getpid()
-        self._guard = threading.Lock()
-        self._answers = Answers()
-        self._connected: Client | None = None
-
-    def call(self, doing: str, *, changes: bool = False) -> Call:
-        """Name a request for its errors."""
-        return Call(doing=doing, secrets=secrets_of(self._settings), changes=changes)
 
     def get(self, call: Call, key: str) -> bytes:
         """Return the whole object; the library compares its checksum."""
@@ -119,7 +113,7 @@ class GcsRequests(BucketRequests):
 
         def attempt() -> Page:
             with translated(call):
-                listing = self._client().list_blobs(
+                listing = self._connection.client().list_blobs(
                     self._settings.bucket,
                     prefix=prefix,
                     page_token=token,
@@ -161,7 +155,7 @@ class GcsRequests(BucketRequests):
         """Make the bucket in the project; False if it is ours already."""
 
         def attempt() -> bool:
-            client = self._client()
+            client = self._connection.client()
             if client.project is None:
                 raise ConfigError(
                     call.sentence("no project is named, to which it is to belong", "give project")
@@ -177,15 +171,6 @@ class GcsRequests(BucketRequests):
             return True
 
         return self._retry.run(attempt, call.doing)
-
-    def close(self) -> None:
-        """Close the connections; a forked process leaves its parent's alone."""
-        if self._process != os.getpid():
-            return
-        with self._guard:
-            client, self._connected = self._connected, None
-        if client is not None:
-            client.close()
 
     def _run(self, call: Call, attempt: Callable[[], T]) -> T:
         """Run it; of what is missing the bucket's listing says whether it is the bucket, or whether
@@ -235,12 +220,4 @@ class GcsRequests(BucketRequests):
         return self._bucket().blob(key)
 
     def _bucket(self) -> Bucket:
-        return self._client().bucket(self._settings.bucket)
-
-    def _client(self) -> Client:
-        if os.getpid() != self._process:
-            raise RuntimeError("A GCS backend was used after a fork; open one in each process.")
-        with self._guard:
-            if self._connected is None:
-                self._connected = connect(self._settings, self._answers)
-            return self._connected
+        return self._connection.client().bucket(self._settings.bucket)

@@ -16,8 +16,6 @@ import dataclasses
 import email.utils
 import functools
 import hashlib
-import os
-import threading
 import typing as t
 
 from .._core.errors import (
@@ -28,6 +26,7 @@ from .._core.errors import (
 )
 from .bucket_requests import PAGE, BucketRequests, Page, Stored, range_length, whole
 from .calls import Call
+from .connection import Connection
 from .s3_client import connect, endpoint_of, secrets_of
 from .s3_errors import not_s3, translated
 
@@ -35,7 +34,6 @@ if t.TYPE_CHECKING:
     import datetime
     from collections.abc import Mapping
 
-    from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import (
         GetObjectOutputTypeDef,
         ListObjectsV2OutputTypeDef,
@@ -50,26 +48,21 @@ _OWN_REGION = frozenset({"us-east-1", "aws-global"})
 
 
 class S3Requests(BucketRequests):
-    """One bucket's requests, by whole keys. The client is made once, and shared by the threads."""
+    """One bucket's requests."""
 
     def __init__(self, settings: S3Settings, retry: Retry) -> None:
+        self._connection = Connection(functools.partial(connect, settings))
+        super().__init__(secrets=secrets_of(settings), disconnect=self._connection.close)
         self._settings = settings
         self._retry = retry
         self._bucket = settings.bucket
-        self._process = os.getpid()
-        self._guard = threading.Lock()
-        self._connected: S3Client | None = None
-
-    def call(self, doing: str, *, changes: bool = False) -> Call:
-        """Name a request for its errors."""
-        return Call(doing=doing, secrets=secrets_of(self._settings), changes=changes)
 
     def get(self, call: Call, key: str) -> bytes:
         """Return the whole object."""
 
         def attempt() -> bytes:
             with translated(call):
-                answer = self._client().get_object(Bucket=self._bucket, Key=key)
+                answer = self._connection.client().get_object(Bucket=self._bucket, Key=key)
                 data = _read_body(answer)
             _check_answer(call, answer, "ETag", "ContentLength")
             return whole(call, data, answer["ContentLength"])
@@ -87,7 +80,7 @@ class S3Requests(BucketRequests):
 
         def attempt() -> None:
             with translated(call):
-                answer = self._client().put_object(
+                answer = self._connection.client().put_object(
                     Bucket=self._bucket, Key=key, Body=body, ContentMD5=md5
                 )
             _check_answer(call, answer, "ETag")
@@ -101,7 +94,7 @@ class S3Requests(BucketRequests):
         def attempt() -> bool:
             try:
                 with translated(call):
-                    answer = self._client().put_object(
+                    answer = self._connection.client().put_object(
                         Bucket=self._bucket,
                         Key=key,
                         Body=body,
@@ -129,7 +122,7 @@ class S3Requests(BucketRequests):
         def attempt() -> Stored:
             try:
                 with translated(silent):
-                    answer = self._client().head_object(Bucket=self._bucket, Key=key)
+                    answer = self._connection.client().head_object(Bucket=self._bucket, Key=key)
             except GranaryError as exc:
                 if exc.retryable:
                     raise
@@ -157,7 +150,7 @@ class S3Requests(BucketRequests):
         """Return one page of the listing."""
 
         def attempt() -> ListObjectsV2OutputTypeDef:
-            client = self._client()
+            client = self._connection.client()
             with translated(call):
                 if token is None:
                     answer = client.list_objects_v2(
@@ -179,7 +172,7 @@ class S3Requests(BucketRequests):
         def attempt() -> None:
             try:
                 with translated(call):
-                    answer = self._client().delete_object(Bucket=self._bucket, Key=key)
+                    answer = self._connection.client().delete_object(Bucket=self._bucket, Key=key)
             except ObjectMissing as exc:
                 if exc.details.get("s3_code") == "NoSuchBucket":
                     raise
@@ -194,19 +187,10 @@ class S3Requests(BucketRequests):
         """Make the bucket; False if it is ours already."""
         return self._retry.run(functools.partial(self._create_once, call), call.doing)
 
-    def close(self) -> None:
-        """Close the client's connections; a forked process leaves its parent's alone."""
-        if self._process != os.getpid():
-            return
-        with self._guard:
-            client, self._connected = self._connected, None
-        if client is not None:
-            client.close()
-
     def _get_range_once(self, call: Call, key: str, offset: int, length: int | None) -> bytes:
         last = "" if length is None else offset + length - 1
         with translated(call):
-            answer = self._client().get_object(
+            answer = self._connection.client().get_object(
                 Bucket=self._bucket, Key=key, Range=f"bytes={offset}-{last}"
             )
             data = _read_body(answer)
@@ -214,7 +198,7 @@ class S3Requests(BucketRequests):
         return whole(call, data, range_length(call, answer.get("ContentRange", ""), offset, length))
 
     def _create_once(self, call: Call) -> bool:
-        client = self._client()
+        client = self._connection.client()
         region = client.meta.region_name
         try:
             with translated(call):
@@ -231,14 +215,6 @@ class S3Requests(BucketRequests):
                 return False
             raise
         return True
-
-    def _client(self) -> S3Client:
-        if os.getpid() != self._process:
-            raise RuntimeError("An S3 backend was used after a fork; open one in each process.")
-        with self._guard:
-            if self._connected is None:
-                self._connected = connect(self._settings)
-            return self._connected
 
 
 def _server_time(answer: Mapping[str, t.Any]) -> datetime.datetime | None:
