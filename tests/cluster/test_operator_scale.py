@@ -11,7 +11,7 @@ import secrets
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -80,11 +80,13 @@ def _phases(cluster: Cluster, kind: str, places: list[str]) -> list[str]:
 
 
 def test_many_configurations_and_sessions(
+    *,
     size: Size,
     places: list[str],
     kubectl: Kubectl,
     cluster: Cluster,
     whole_operator: OperatorProcess,
+    record_property: Callable[[str, object], None],
 ) -> None:
     task = f"scale-{secrets.token_hex(2)}"
     kubectl.apply(*stash.task(task, "true"))
@@ -100,10 +102,11 @@ def test_many_configurations_and_sessions(
     wait_for(ready, "all to be Ready", whole_operator.log_tail, timeout_s=READY_S)
     took = time.monotonic() - begun
     asked = (whole_operator.figure("operator_api_requests_total") - before) / len(names)
-    print(f"{size}: Ready in {took:.0f} s, {asked:.1f} requests each")
+    record_property("Ready", f"in {took:.0f} s, {asked:.1f} requests each")
     assert asked <= REQUESTS_EACH
 
-    rss = _sessions_end(size, names, places, cluster, whole_operator)
+    took, rss = _sessions_end(size, names, places, cluster, whole_operator)
+    record_property("sessions over", f"in {took:.0f} s, {rss:.0f} MiB at most")
     assert rss <= MOST_MIB
     assert whole_operator.figure("operator_step_failures_total") == 0
     for place, name in names[:: len(names) // 10]:
@@ -117,8 +120,10 @@ def _sessions_end(
     places: list[str],
     cluster: Cluster,
     operator: OperatorProcess,
-) -> float:
-    """Make sessions, all at once, and wait until all are over; returns the most MiB seen."""
+) -> tuple[float, float]:
+    """Make sessions, all at once, and wait until all are over; returns the seconds that it took,
+    and the most MiB seen.
+    """
     seen: list[float] = []
     over = threading.Event()
 
@@ -142,13 +147,13 @@ def _sessions_end(
     finally:
         over.set()
         watcher.join()
-    took = time.monotonic() - begun
-    print(f"{size}: {size.sessions} sessions over in {took:.0f} s, {max(seen):.0f} MiB at most")
-    return max(seen)
+    return time.monotonic() - begun, max(seen)
 
 
 @pytest.mark.slow
-def test_a_session_has_its_job_within_a_second(operator: OperatorProcess, bed: StashBed) -> None:
+def test_a_session_has_its_job_within_a_second(
+    operator: OperatorProcess, bed: StashBed, record_property: Callable[[str, object], None]
+) -> None:
     """Seen from outside, the poll included; the median of twenty."""
     bed.configured("exit 1", backupHistoryLimit=2)
     waits = []
@@ -159,5 +164,5 @@ def test_a_session_has_its_job_within_a_second(operator: OperatorProcess, bed: S
         wait_for(lambda: f"stash-backup-{name}-0" in bed.jobs(), "a Job")  # noqa: B023 # at once
         waits.append(time.monotonic() - begun)
         bed.backup(name, "Failed")
-    print(f"median {statistics.median(waits):.3f} s, longest {max(waits):.3f} s")
+    record_property("wait", f"{statistics.median(waits):.3f} s median, {max(waits):.3f} s longest")
     assert statistics.median(waits) <= 1

@@ -240,15 +240,20 @@ def _look_at(
 ) -> None:
     states = _states_of(scenario, sites, chance)
     states = chance.sample(states, min(scenario.most, len(states)))
-    distinct = len({state.digest for state, dummy in states})
-    record_property("distinct crash states", distinct)
+    drawn = sampler(states, scenario.short)
+    distinct = _distinct(states)
+    record_property("distinct crash states judged", f"{_distinct(drawn)} of {distinct}")
     assert distinct >= scenario.least
     wrong = {}
-    for number, (state, journal) in enumerate(sampler(states, scenario.short)):
+    for number, (state, journal) in enumerate(drawn):
         complaints = _judge(scenario, sites(f"{number}"), state, journal)
         if complaints:
             wrong[str(state)] = complaints
     assert wrong == {}
+
+
+def _distinct(states: list[tuple[State, bytes]]) -> int:
+    return len({state.digest for state, dummy in states})
 
 
 def _states_of(
