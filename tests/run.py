@@ -22,6 +22,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).parent.parent
+WORKERS = 3  # one more than the two processors this is made for: many tests wait
 UNIT = "tests/unit"
 ENGINE = f"{UNIT}/plugins/module_utils"
 
@@ -106,7 +107,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__)
     parser.add_argument("--long", action="store_true", help="whole matrices, not samples of them")
     parser.add_argument("--only", nargs="+", choices=NAMES, help="these parts alone")
-    parser.add_argument("--workers", type=int, default=2, help="beside each other, if safe")
+    parser.add_argument("--workers", type=int, default=WORKERS, help="beside each other, if safe")
     return parser.parse_args()
 
 
@@ -156,12 +157,16 @@ def _pytest(suite: Suite, workers: int) -> list[str]:
 
 
 def _count(report: Path, tally: Tally) -> int:
-    """Add the tests of a JUnit report to the tally; how many there were."""
+    """Add the tests of a JUnit report to the tally and show the figures that they recorded; how
+    many tests there were.
+    """
     if not report.exists():
         return 0
     cases = list(ElementTree.parse(report).getroot().iter("testcase"))
     for case in cases:
         name = f"{case.get('classname')}::{case.get('name')}"
+        for figure in case.iter("property"):
+            _say(f"{case.get('name')}: {figure.get('name')}: {figure.get('value')}")
         outcomes = {child.tag: child for child in case}
         if "failure" in outcomes or "error" in outcomes:
             tally.failed.append(name)
