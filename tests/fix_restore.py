@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 import typing as t
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ansible_collections.granary.postgres.plugins.module_utils._core.events import RecordedEvents
 from ansible_collections.granary.postgres.plugins.module_utils._workflows.requests import (
@@ -72,28 +71,6 @@ def wait_for(condition: Callable[[], t.Any]) -> t.Any:
 def workers_of(pid: int) -> list[int]:
     """The processes right below one that are forks of it, by their command line."""
     return [one for one in children_of(pid) if command(one) == command(pid)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shop:
-    """A server that was backed up, where to, and a server to restore into."""
-
-    source: PostgresServer
-    place: Place
-    target: PostgresServer
-
-    def restore(self, **options: t.Any) -> t.Any:
-        """Restore into the target."""
-        return restore_server(self.target, self.place, **options)
-
-    def count(self, table: str, database: str = "shop") -> int:
-        """Count the rows of a table of the target."""
-        return int(self.target.execute(f"SELECT count(*) FROM {table}", database=database)[0][0])
-
-    def databases(self) -> set[str]:
-        """The databases of the target that initdb did not make."""
-        rows = self.target.execute("SELECT datname FROM pg_database WHERE oid >= 16384")
-        return {name for (name,) in rows}
 
 
 def clear(server: PostgresServer) -> None:

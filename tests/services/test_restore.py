@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Restores into real servers: whole databases, some tables, and everything that is refused."""
+"""Restores into real servers: whole databases, their proof, and everything that is refused."""
 
 from __future__ import annotations
 
@@ -16,109 +16,45 @@ import pytest
 from ansible_collections.granary.postgres.plugins.module_utils._core.errors import (
     ConfigError,
     GranaryError,
-    PostgresError,
     RestoreFailed,
-    ServerUnsupported,
     SnapshotMissing,
     TargetNotEmpty,
     VerifyFailed,
 )
-from ansible_collections.granary.postgres.plugins.module_utils._core.events import RecordedEvents
 from tests.equality import Comparison, differences
 from tests.fix_backup import HookedEvents, back_up_server, files_of
-from tests.fix_postgres import DatabaseFactory, PostgresFactory
+from tests.fix_postgres import PostgresFactory
 from tests.fix_repository import Place
-from tests.fix_restore import Shop, clear, mark_of, restore_server
+from tests.fix_restore import mark_of, restore_server
+from tests.fix_shop import Shop, stored
 from tests.process_tree import our_processes
-from tests.testbed import folders
 from tests.testbed.postgres import PostgresOptions, PostgresServer, client_bin
 from tests.testbed.s3 import S3Server
 
-SHOP = """
-CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
-CREATE TABLE big (id serial PRIMARY KEY, note text NOT NULL,
-                  size int GENERATED ALWAYS AS (length(note)) STORED);
-INSERT INTO big (note) SELECT repeat(md5(i::text), 3) FROM generate_series(1, 6000) i;
-CREATE TABLE log (id int PRIMARY KEY, line text);
-INSERT INTO log SELECT i, 'line ' || i FROM generate_series(1, 500) i;
-CREATE TABLE items (id int PRIMARY KEY, big_id int REFERENCES big, log_id int REFERENCES log);
-INSERT INTO items SELECT i, i, i FROM generate_series(1, 300) i;
-CREATE INDEX ON items (big_id);
-CREATE TABLE feelings (mood mood, note text) PARTITION BY HASH (mood, note);
-CREATE TABLE feelings_0 PARTITION OF feelings FOR VALUES WITH (MODULUS 2, REMAINDER 0);
-CREATE TABLE feelings_1 PARTITION OF feelings FOR VALUES WITH (MODULUS 2, REMAINDER 1);
-INSERT INTO feelings
-  SELECT (ARRAY['sad', 'ok', 'happy'])[i % 3 + 1]::mood, 'é ' || repeat('x', 60) || i
-  FROM generate_series(1, 4000) i;
-CREATE TABLE years (year int, note text) PARTITION BY RANGE (year);
-CREATE TABLE years_1 PARTITION OF years FOR VALUES FROM (0) TO (100);
-CREATE TABLE years_2 PARTITION OF years FOR VALUES FROM (100) TO (200);
-INSERT INTO years SELECT i, repeat('y', 500) FROM generate_series(0, 199) i;
-CREATE TABLE empty_parts (a int) PARTITION BY LIST (a);
-CREATE TABLE circle_a (id int PRIMARY KEY, b int);
-CREATE TABLE circle_b (id int PRIMARY KEY, a int REFERENCES circle_a);
-ALTER TABLE circle_a ADD FOREIGN KEY (b) REFERENCES circle_b;
-CREATE SCHEMA "odd ""name\U0001f418";
-CREATE TABLE "odd ""name\U0001f418"."ta.ble" ("col""umn" int);
-INSERT INTO "odd ""name\U0001f418"."ta.ble" VALUES (1), (2);
-CREATE MATERIALIZED VIEW summary AS SELECT count(*) AS all_of_them FROM big;
-CREATE VIEW notes AS SELECT note FROM big;
-GRANT SELECT ON items TO reader;
-ALTER TABLE items OWNER TO app;
-SELECT lo_from_bytea(4711, 'abc');
-"""
 ROWS = {"public.big": 6000, "public.log": 500, "public.items": 300, "public.years": 200}
-THRESHOLD = 64 * 1024
-ODD = 'odd "name\U0001f418.ta.ble'
 
 
 @pytest.fixture(scope="module")
-def source(postgres: PostgresFactory) -> PostgresServer:
-    server = postgres(15, settings={"cluster_name": "restore source"})
-    server.execute("CREATE ROLE app LOGIN; CREATE ROLE reader; GRANT reader TO app")
-    server.execute("CREATE DATABASE shop OWNER app")
-    server.execute("CREATE DATABASE books")
-    server.execute("CREATE TABLE book AS SELECT 1 AS id", database="books")
-    server.execute(SHOP, database="shop")
-    server.execute(
-        "ALTER DATABASE shop SET work_mem = '7MB'; COMMENT ON DATABASE shop IS 'it''s';"
-        "ALTER ROLE app IN DATABASE shop SET work_mem = '9MB';"
-        "GRANT CONNECT ON DATABASE shop TO reader"
-    )
-    return server
+def source(shop_source: PostgresServer) -> PostgresServer:
+    return shop_source
 
 
-def _stored(source: PostgresServer, place: Place) -> Place:
-    place.create().close()
-    back_up_server(source, place, segment_threshold=THRESHOLD)
-    return place
+@pytest.fixture
+def target(shop_target: PostgresServer) -> PostgresServer:
+    return shop_target
 
 
 @pytest.fixture(scope="module")
-def local(source: PostgresServer) -> Iterator[Place]:
-    folder = folders.make_scratch()
-    yield _stored(source, Place(where=folder / "repository", cache_dir=folder / "cache"))
-    folders.remove(folder)
+def local(shop_place: Place) -> Place:
+    return shop_place
 
 
 @pytest.fixture(scope="module")
 def remote(source: PostgresServer, s3_server: S3Server, tmp_path_factory: t.Any) -> Iterator[Place]:
     bucket = s3_server.make_bucket("restore-tests")
     cache: Path = tmp_path_factory.mktemp("restic-cache")
-    yield _stored(source, Place(where=bucket, cache_dir=cache))
+    yield stored(source, Place(where=bucket, cache_dir=cache))
     s3_server.drop_bucket(bucket.name)
-
-
-@pytest.fixture
-def target(postgres: PostgresFactory) -> Iterator[PostgresServer]:
-    server = postgres(15, settings={"cluster_name": "restore target"})
-    yield server
-    clear(server)
-
-
-@pytest.fixture
-def shop(source: PostgresServer, local: Place, target: PostgresServer) -> Shop:
-    return Shop(source=source, place=local, target=target)
 
 
 @pytest.mark.sampled("kind", ["local", "remote"], 1)
@@ -169,159 +105,6 @@ def test_a_database_that_is_there_and_empty_is_filled(shop: Shop) -> None:
     assert shop.target.execute("SHOW work_mem", database="shop") == [("7MB",)]
 
 
-def test_a_database_that_holds_something_is_replaced_only_by_clean(shop: Shop) -> None:
-    shop.target.execute("CREATE DATABASE shop")
-    shop.target.execute("CREATE TABLE precious ()", database="shop")
-    with pytest.raises(TargetNotEmpty, match=r"'shop' exists and is not empty; use clean"):
-        shop.restore(databases=("shop",))
-    assert shop.count("precious") == 0
-    assert shop.databases() == {"shop"}
-    assert shop.restore(databases=("shop",), clean=True).verified
-    assert shop.count("big") == 6000
-
-
-def test_clean_names_the_sessions_that_are_in_the_way_and_drops_nothing(shop: Shop) -> None:
-    shop.target.execute("CREATE DATABASE shop")
-    shop.target.execute("CREATE TABLE precious ()", database="shop")
-    with (
-        contextlib.closing(shop.target.connect("shop")),
-        pytest.raises(PostgresError, match=r"drop database 'shop'.*There is 1 other session"),
-    ):
-        shop.restore(databases=("shop",), clean=True)
-    assert shop.count("precious") == 0
-    assert shop.databases() == {"shop"}
-
-
-def test_clean_drops_nothing_that_it_cannot_make_anew(
-    fresh_database: DatabaseFactory, postgres: PostgresFactory, local_place: Place
-) -> None:
-    source, target = postgres(17), postgres(14)
-    name = fresh_database(
-        source,
-        "TEMPLATE template0 LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'",
-        name="made_anew",
-    )
-    local_place.create().close()
-    back_up_server(source, local_place, databases=[name])
-    fresh_database(target, name=name)
-    target.execute("CREATE TABLE precious ()", database=name)
-    with pytest.raises(ServerUnsupported, match=r"builtin, which PostgreSQL 14 does not know"):
-        restore_server(target, local_place, clean=True)
-    assert target.execute("SELECT count(*) FROM precious", database=name) == [(0,)]
-
-
-def test_clean_drops_nothing_when_the_server_refuses_the_new_one(
-    source: PostgresServer,
-    fresh_database: DatabaseFactory,
-    local_place: Place,
-    private_postgres: PostgresFactory,
-) -> None:
-    fresh_database(source, name="replaced")
-    local_place.create().close()
-    back_up_server(source, local_place, databases=["replaced"])
-    other = private_postgres(15)
-    other.execute("CREATE ROLE modest LOGIN CREATEDB")
-    other.execute("CREATE DATABASE replaced TEMPLATE template0 OWNER modest")
-    other.execute("CREATE TABLE precious ()", database="replaced")
-    # It may drop the database, and may not make one that is the superuser's.
-    with pytest.raises(GranaryError, match="Could not make database 'replaced'"):
-        restore_server(other, local_place, clean=True, user="modest", globals=False)
-    assert other.execute("SELECT count(*) FROM precious", database="replaced") == [(0,)]
-    rows = other.execute("SELECT datname FROM pg_database WHERE oid >= 16384")
-    assert rows == [("replaced",)]
-
-
-def test_the_databases_that_every_server_has_are_replaced_too(
-    private_postgres: PostgresFactory, local_place: Place
-) -> None:
-    source, target = private_postgres(15), private_postgres(15)
-    for server in (source, target):
-        for name in ("postgres", "template1"):
-            server.execute(f"CREATE TABLE here AS SELECT {server.port} AS port", database=name)
-    local_place.create().close()
-    back_up_server(source, local_place, databases=["postgres", "template1"])
-    with pytest.raises(TargetNotEmpty):
-        restore_server(target, local_place)
-    assert restore_server(target, local_place, clean=True).verified
-    for name in ("postgres", "template1"):
-        assert target.execute("SELECT port FROM here", database=name) == [(source.port,)]
-        assert mark_of(target, name) is None
-    template = target.execute("SELECT datname FROM pg_database WHERE datistemplate ORDER BY 1")
-    assert template == [("template0",), ("template1",)]
-
-
-def test_tables_come_with_what_is_theirs(shop: Shop) -> None:
-    shop.target.execute("CREATE DATABASE mine; ")
-    shop.target.execute("CREATE TABLE precious AS SELECT 1 AS a", database="mine")
-    shop.restore(databases=("books",))
-    tables = ("public.big", "public.years", "public.empty_parts", ODD)
-    result = shop.restore(databases=("shop",), tables=tables, into="mine")
-
-    assert result.verified
-    assert shop.count("big", "mine") == 6000
-    assert shop.count("years", "mine") == 200
-    assert shop.count("empty_parts", "mine") == 0
-    assert shop.count('"odd ""name\U0001f418"."ta.ble"', "mine") == 2
-    assert shop.count("precious", "mine") == 1
-    assert shop.target.execute("SELECT nextval('big_id_seq')", database="mine") == [(6001,)]
-    shop.target.execute("INSERT INTO big (note) VALUES ('x')", database="mine")
-    assert mark_of(shop.target, "mine") is None
-
-
-def test_keys_to_tables_that_are_not_selected_are_left_out_and_said(shop: Shop) -> None:
-    tables = ("public.items", "public.big")
-    result = shop.restore(
-        databases=("shop",),
-        tables=tables,
-        rename={"shop": "some"},
-        no_owner=True,
-        no_privileges=True,
-    )
-
-    assert result.restore["foreign_keys_left_out"] == ["public.items items_log_id_fkey"]
-    keys = "SELECT conname FROM pg_constraint WHERE contype = 'f'"
-    assert shop.target.execute(keys, database="some") == [("items_big_id_fkey",)]
-    names = (
-        "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm') AND oid >= 16384"
-        " AND relnamespace = 'public'::regnamespace ORDER BY 1"
-    )
-    assert shop.target.execute(names, database="some") == [("big",), ("items",)]
-
-
-def test_a_partition_alone_becomes_an_ordinary_table(shop: Shop) -> None:
-    shop.target.execute("CREATE DATABASE mine")
-    shop.target.execute("CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy')", database="mine")
-    tables = ("public.feelings_0", "public.years_2")
-    assert shop.restore(databases=("shop",), tables=tables, into="mine").verified
-    assert shop.count("years_2", "mine") == 100
-    expected = shop.source.execute("SELECT count(*) FROM feelings_0", database="shop")[0][0]
-    assert shop.count("feelings_0", "mine") == expected > 0
-
-
-@pytest.mark.sampled("into", ["shop", None], 1)
-def test_tables_take_new_names(shop: Shop, into: str | None) -> None:
-    shop.restore(databases=("shop",))
-    rename = {
-        "public.big": "old.big2",
-        "public.feelings": 'old.the "feelings"',
-        "public.items": "public.items2",
-    }
-    more: dict[str, t.Any] = {"into": into} if into else {"rename": {"shop": "other"}}
-    tables = (*rename, "public.log") if into is None else tuple(rename)
-    result = shop.restore(databases=("shop",), tables=tables, rename_tables=rename, **more)
-
-    database = into or "other"
-    assert result.verified
-    assert shop.count("old.big2", database) == 6000
-    assert shop.count('old."the ""feelings"""', database) == 4000
-    assert shop.count("items2", database) == 300
-    left = shop.target.execute(
-        "SELECT relname FROM pg_class WHERE relname ~ '^granary'", database=database
-    )
-    assert left == []
-    assert mark_of(shop.target, database) is None
-
-
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
@@ -353,63 +136,6 @@ def test_what_cannot_work_is_refused_before_anything_is_made(
     assert shop.target.execute("SELECT rolname FROM pg_roles WHERE oid >= 16384") == []
 
 
-def test_a_table_in_the_way_is_named_and_kept(shop: Shop) -> None:
-    shop.target.execute("CREATE DATABASE mine")
-    shop.target.execute("CREATE TABLE log AS SELECT 7 AS a", database="mine")
-    with pytest.raises(TargetNotEmpty, match=r"'mine' has 'public\.log' already"):
-        shop.restore(databases=("shop",), tables=("public.log", "public.big"), into="mine")
-    assert shop.target.execute("SELECT a FROM log", database="mine") == [(7,)]
-
-
-def test_without_owners_and_rights_no_role_is_needed(shop: Shop) -> None:
-    events = RecordedEvents()
-    result = shop.restore(
-        databases=("shop",), globals=False, no_owner=True, no_privileges=True, events=events
-    )
-
-    assert result.verified
-    assert shop.target.execute("SELECT rolname FROM pg_roles WHERE oid >= 16384") == []
-    owner = "SELECT relowner::regrole::text, relacl FROM pg_class WHERE relname = 'items'"
-    assert shop.target.execute(owner, database="shop") == [("postgres", None)]
-    assert [said for said in events.warnings if "work_mem of role 'app'" in said]
-    assert shop.target.execute("SHOW work_mem", database="shop") == [("7MB",)]
-
-
-def test_roles_that_are_there_stay_as_they_are(shop: Shop) -> None:
-    shop.target.execute("CREATE ROLE app NOLOGIN PASSWORD 'mine'")
-    before = shop.target.execute(
-        "SELECT rolcanlogin, rolpassword FROM pg_authid WHERE rolname = 'app'"
-    )
-    assert shop.restore(databases=("shop",)).verified
-    after = shop.target.execute(
-        "SELECT rolcanlogin, rolpassword FROM pg_authid WHERE rolname = 'app'"
-    )
-    assert after == before
-    members = (
-        "SELECT roleid::regrole::text, member::regrole::text FROM pg_auth_members"
-        " WHERE member >= 16384"
-    )
-    assert shop.target.execute(members) == [("reader", "app")]
-
-
-def test_tablespaces(private_postgres: PostgresFactory, local_place: Place) -> None:
-    settings = {"allow_in_place_tablespaces": "on"}
-    source, target = (private_postgres(15, settings=settings) for dummy in range(2))
-    source.execute("CREATE TABLESPACE fast LOCATION ''")
-    source.execute("CREATE DATABASE spread")
-    source.execute("CREATE TABLE t TABLESPACE fast AS SELECT 1 AS a", database="spread")
-    local_place.create().close()
-    back_up_server(source, local_place, databases=["spread"])
-    with pytest.raises(RestoreFailed, match=r"lacks 1 tablespace .*'fast'.*no_tablespaces"):
-        restore_server(target, local_place, globals=False)
-    assert restore_server(target, local_place, globals=False, no_tablespaces=True).verified
-    where = "SELECT reltablespace FROM pg_class WHERE relname = 't'"
-    assert target.execute(where, database="spread") == [(0,)]
-    target.execute("CREATE TABLESPACE fast LOCATION ''")
-    assert restore_server(target, local_place, globals=False, clean=True).verified
-    assert target.execute(where, database="spread") != [(0,)]
-
-
 def test_an_extension_that_the_server_lacks_is_named(
     local_place: Place, postgres: PostgresFactory
 ) -> None:
@@ -422,63 +148,6 @@ def test_an_extension_that_the_server_lacks_is_named(
     with pytest.raises(RestoreFailed, match=r"cannot make 1 extension .*'vector'; install"):
         restore_server(target, local_place)
     assert target.execute("SELECT datname FROM pg_database WHERE datname = 'vectors'") == []
-
-
-def test_excluded_tables_come_without_rows_and_keys_into_them(
-    shop: Shop, local_place: Place
-) -> None:
-    local_place.create().close()
-    options: dict[str, t.Any] = {"databases": ["shop"], "segment_threshold": THRESHOLD}
-    excluded = ["public.log", "public.feelings"]
-    back_up_server(shop.source, local_place, exclude_tables=excluded, **options)
-    events = RecordedEvents()
-    result = restore_server(shop.target, local_place, events=events)
-
-    assert result.verified
-    assert [shop.count(table) for table in ("log", "feelings", "items")] == [0, 0, 300]
-    assert [said for said in events.warnings if "public.items items_log_id_fkey" in said]
-    keys = "SELECT conname FROM pg_constraint WHERE contype = 'f' AND conrelid = 'items'::regclass"
-    assert shop.target.execute(keys, database="shop") == [("items_big_id_fkey",)]
-
-
-@pytest.mark.sampled(
-    "clauses", ["TEMPLATE template0 LOCALE 'C'", "TEMPLATE template0 ENCODING LATIN1 LOCALE 'C'"], 1
-)
-def test_rows_go_through_their_roots_into_another_locale_or_encoding(
-    shop: Shop, clauses: str
-) -> None:
-    shop.target.execute(f"CREATE DATABASE elsewhere {clauses}")
-    tables = ("public.feelings", "public.years")
-    shop.target.execute("CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy')", database="elsewhere")
-    result = shop.restore(databases=("shop",), tables=tables, into="elsewhere")
-
-    assert result.verified
-    assert shop.count("feelings", "elsewhere") == 4000
-    assert shop.count("years", "elsewhere") == 200
-    first = "SELECT min(note) FROM feelings WHERE note LIKE 'é%'"
-    assert shop.target.client(
-        "psql", "-XAtc", first, "elsewhere", PGCLIENTENCODING="UTF8"
-    ).startswith("é")
-
-
-def test_an_older_major_takes_what_it_knows(
-    postgres: PostgresFactory, private_postgres: PostgresFactory, local_place: Place
-) -> None:
-    source, target = private_postgres(18), private_postgres(15)
-    source.execute("CREATE ROLE app; CREATE ROLE reader; GRANT reader TO app WITH INHERIT FALSE")
-    source.execute("CREATE DATABASE shop OWNER app")
-    source.execute(SHOP, database="shop")
-    local_place.create().close()
-    back_up_server(source, local_place, databases=["shop"], segment_threshold=THRESHOLD)
-    events = RecordedEvents()
-    result = restore_server(target, local_place, bin_dir=str(client_bin(18)), events=events)
-
-    assert result.verified
-    assert [said for said in events.warnings if "INHERIT FALSE" in said and "app in reader" in said]
-    rows = target.execute("SELECT count(*), sum(length(note)) FROM feelings", database="shop")
-    assert rows == source.execute(
-        "SELECT count(*), sum(length(note)) FROM feelings", database="shop"
-    )
 
 
 def test_latest_means_the_newest_that_holds_all_the_databases(
