@@ -6,18 +6,21 @@
 
 from __future__ import annotations
 
+import tempfile
 import typing as t
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.granary.postgres.plugins.module_utils._core.errors import GranaryError
-from tests.fix_backup import HookedEvents, files_of
+from tests.fix_backup import HookedEvents, back_up_server, files_of
+from tests.fix_postgres import PostgresFactory, drop_database
 from tests.fix_repository import Place
 from tests.fix_restore import mark_of, restore_server, wait_for
 from tests.process_tree import our_processes
+from tests.testbed import folders
 from tests.testbed.postgres import PostgresServer
 
 ROWS = 40_000
@@ -34,6 +37,50 @@ INSERT INTO small SELECT generate_series(1, 50);
 ALTER TABLE small OWNER TO app;
 """
 RENAME = {"origin": "shop"}
+
+
+@pytest.fixture(scope="session")
+def origin(postgres: PostgresFactory) -> PostgresServer:
+    """Source and target at once, with the database `origin`."""
+    server = postgres(15, settings={"cluster_name": "restore faults"})
+    server.execute("CREATE ROLE app")
+    server.execute("CREATE DATABASE origin")
+    server.execute(SOURCE, database="origin")
+    return server
+
+
+@pytest.fixture
+def shop_dropped(origin: PostgresServer) -> Iterator[None]:
+    """Starts the server again and drops the database of the restore when the test ends."""
+    yield
+    origin.start()
+    drop_database(origin, "shop")
+
+
+@pytest.fixture
+def engine_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the engine keeps its temporary files."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def origin_place(origin: PostgresServer) -> Iterator[Place]:
+    """A folder with a backup of `origin`."""
+    folder = folders.make_scratch()
+    place = Place(where=folder / "repository", cache_dir=folder / "cache")
+    store_origin(origin, place)
+    yield place
+    folders.remove(folder)
+
+
+def store_origin(server: PostgresServer, place: Place) -> None:
+    """Back up `origin` into a new repository, in small segments and packs."""
+    place.create().close()
+    options: dict[str, t.Any] = {"segment_threshold": 1 << 20, "pack_size": 1 << 20}
+    back_up_server(server, place, databases=["origin"], **options)
 
 
 class Hold:
@@ -127,6 +174,7 @@ class Trouble:
 
 
 def is_whole(server: PostgresServer, place: Place, **options: t.Any) -> None:
+    """Restore, and see that all is there."""
     result = restore_server(server, place, rename=RENAME, **options)
     assert result.verified
     assert result.stats.rows == 2 * ROWS + 50
@@ -162,6 +210,7 @@ def fails(
 
 
 def nothing_left(place: Place, scratch: Path) -> None:
+    """See that no process, no lock and no temporary file is left."""
     assert our_processes() == []
     assert files_of(place, "locks") == {}
     assert list(scratch.iterdir()) == []
