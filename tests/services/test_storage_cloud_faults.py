@@ -6,13 +6,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import http.server
 import itertools
 import random
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -23,7 +20,6 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
     OutcomeUnknown,
     StorageUnavailable,
 )
-from ansible_collections.granary.postgres.plugins.module_utils._core.events import Field
 from ansible_collections.granary.postgres.plugins.module_utils._core.redaction import Secret
 from ansible_collections.granary.postgres.plugins.module_utils._storage import azure_client
 from ansible_collections.granary.postgres.plugins.module_utils._storage.base import Backend
@@ -33,26 +29,11 @@ from ansible_collections.granary.postgres.plugins.module_utils._storage.model im
     GcsSettings,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._storage.registry import open_backend
+from tests.fix_storage_faults import ACTIONS, PASSING, Action, Heard, web_server
 from tests.testbed.emulators import AzureServer
 from tests.testbed.http_proxy import Fault, FaultKind, HttpProxy
-from tests.testbed.ports import HOST
 
-Action = Callable[[Backend], object]
 Settings = GcsSettings | AzureSettings
-
-
-class Heard:
-    """Counts what is tried again."""
-
-    def __init__(self) -> None:
-        self.retries = 0
-
-    def progress(self, event: str, **fields: Field) -> None:
-        assert event == "storage_retry"
-        self.retries += 1
-
-    def warn(self, message: str) -> None:
-        raise AssertionError(message)
 
 
 @pytest.fixture(params=["gcs", "azure"])
@@ -91,11 +72,6 @@ def direct(settings: Settings) -> Iterator[Backend]:
 
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
-
-
-@pytest.fixture
 def proxy(kind: str, request: pytest.FixtureRequest) -> HttpProxy:
     found: HttpProxy = request.getfixturevalue(f"{kind}_proxy")
     return found
@@ -110,28 +86,6 @@ def backend(settings: Settings, proxy: HttpProxy, heard: Heard) -> Iterator[Back
     )
     with open_backend(changed, heard) as backend:
         yield backend
-
-
-PASSING = [
-    Fault(kind="cut", times=1),
-    Fault(kind="cut_after", times=1),
-    Fault(kind="answer", status=500, times=1),
-    Fault(kind="answer", status=503, times=1),
-    Fault(kind="answer", status=504, times=1),
-    Fault(kind="answer", status=500, times=2),
-]
-ACTIONS: dict[str, tuple[Action, object]] = {
-    "write": (lambda b: b.write("data/x", b"new"), None),
-    "read": (lambda b: b.read("there"), b"0123456789"),
-    "range": (lambda b: b.read("there", 2, 3), b"234"),
-    "size": (lambda b: b.size("there"), 10),
-    "no size": (lambda b: b.size("nowhere"), None),
-    "list": (lambda b: [entry.name for entry in b.entries("")], ["there"]),
-    "delete": (lambda b: b.delete("there"), None),
-    "exclusive": (lambda b: b.write_exclusive("config", b"x"), True),
-    "taken": (lambda b: b.write_exclusive("there", b"x"), False),
-    "prepare": (lambda b: b.prepare(), False),
-}
 
 
 @pytest.mark.sampled(
@@ -277,39 +231,6 @@ def test_folders_of_a_hierarchical_namespace_are_no_objects(
     assert [entry.name for entry in direct.entries("")] == ["data/x"]
 
 
-class _Page(http.server.BaseHTTPRequestHandler):
-    """A web page, whatever was asked."""
-
-    protocol_version = "HTTP/1.1"
-    status = 200
-
-    def _answer(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        page = b"<html><body>Welcome</body></html>"
-        self.send_response(self.status)
-        if self.status in {301, 302}:
-            self.send_header("Location", f"https://elsewhere.example{self.path}")
-        self.send_header("Content-Type", "text/html")
-        self.send_header("Content-Length", str(len(page)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(page)
-
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _answer
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
-
-
-@contextlib.contextmanager
-def _web_server(status: int) -> Iterator[str]:
-    handler = type("Handler", (_Page,), {"status": status})
-    with http.server.ThreadingHTTPServer((HOST, 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://{HOST}:{server.server_address[1]}"
-        server.shutdown()
-
-
 @pytest.mark.parametrize("status", [200, 302, 400, 404, 405])
 def test_a_web_page_is_no_storage(settings: Settings, heard: Heard, status: int) -> None:
     actions: list[Action] = [
@@ -324,7 +245,7 @@ def test_a_web_page_is_no_storage(settings: Settings, heard: Heard, status: int)
         lambda b: list(b.entries("")),
         lambda b: b.delete("config"),
     ]
-    with _web_server(status) as endpoint:
+    with web_server(status) as endpoint:
         wrong = dataclasses.replace(settings, endpoint=endpoint)
         with open_backend(wrong, heard) as backend:
             for action in actions:
