@@ -14,9 +14,9 @@ from pathlib import Path
 
 import yaml
 
-from tests.fix_operator import wait_for
 from tests.testbed.kube.kubectl import Kubectl, Object
 from tests.testbed.postgres import PostgresServer
+from tests.waiting import wait_for
 
 MANIFESTS = Path(__file__).parent / "cluster/manifests"
 FINAL = {"Succeeded", "Failed", "Skipped", "Unknown"}

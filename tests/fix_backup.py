@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import stat
 import threading
 import typing as t
 from collections.abc import Callable
@@ -110,11 +112,15 @@ def tables_of(manifest: dict[str, t.Any], database: str) -> dict[str, dict[str, 
 
 
 def files_of(place: Place, folder: str = "") -> dict[str, int]:
-    """Every object of a repository and its size, by name."""
+    """Every object of a repository and its size, by name; what goes meanwhile is left out."""
     if isinstance(place.where, Path):
-        top = place.where / folder
-        found = (path for path in top.rglob("*") if path.is_file())
-        return {str(path.relative_to(place.where)): path.stat().st_size for path in found}
+        sizes = {}
+        for path in (place.where / folder).rglob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                if stat.S_ISREG(status.st_mode):
+                    sizes[str(path.relative_to(place.where))] = status.st_size
+        return sizes
     with place.open() as repository:
         prefix = f"{folder}/" if folder else ""
         return {entry.name: entry.size for entry in repository.backend.entries(prefix)}

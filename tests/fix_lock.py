@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import threading
-import time
 import typing as t
 
 import pytest
@@ -40,9 +38,10 @@ from ansible_collections.granary.postgres.plugins.module_utils._repository.repos
 )
 from ansible_collections.granary.postgres.plugins.module_utils._storage.model import LocalSettings
 from ansible_collections.granary.postgres.plugins.module_utils._storage.registry import open_backend
+from tests.waiting import wait_for
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 # Refreshed all the time, frozen after 0.8 s without; the rest as short as it can be.
@@ -67,15 +66,6 @@ def repository(tmp_path: Path, events: RecordedEvents) -> Iterator[Repository]:
     backend.write(CONFIG, encode_config(key, config))
     with Repository(settings, backend=backend, config=config, key=key, events=events) as made:
         yield made
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a condition of another process, looking 50 times a second."""
-    deadline = time.monotonic() + PATIENCE
-    tick = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
-        tick.wait(0.02)
 
 
 class Other:
@@ -144,6 +134,6 @@ def leave_lock(repository: Repository, *, exclusive: bool) -> bytes:
     (lock_id,) = list_lock_ids(repository) - before
     data = repository.backend.read(lock_name(lock_id))
     other.kill()
-    until(lambda: lock_id not in list_lock_ids(repository), "the keeper removes the lock")
+    wait_for(lambda: lock_id not in list_lock_ids(repository), "the keeper removes the lock")
     repository.backend.write(lock_name(lock_id), data)
     return lock_id

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import threading
-import time
 import typing as t
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
@@ -40,7 +37,6 @@ from tests.testbed.http_proxy import HttpProxy
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.s3 import Bucket
 
-PATIENCE = 60.0
 PACK = 1 << 20
 TABLE = """
 CREATE TABLE big AS SELECT i AS id, md5(i::text) || md5((i + 1)::text) || md5((i + 2)::text) AS a
@@ -78,15 +74,6 @@ def made(place: Place) -> Place:
     with place.create() as repository:
         make_key_quick(repository)
     return place
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a condition of another process or thread, looking 50 times a second."""
-    deadline = time.monotonic() + PATIENCE
-    tick = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
-        tick.wait(0.02)
 
 
 def rewritten(repository: Repository, **changes: t.Any) -> None:

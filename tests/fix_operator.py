@@ -12,11 +12,10 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 import typing as t
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,12 +26,12 @@ from tests.stash_objects import cluster_roles
 from tests.testbed.kube.cluster import KubeCluster
 from tests.testbed.kube.images import BUSYBOX_IMAGE, write_kubectl_image
 from tests.testbed.kube.kubectl import Kubectl, KubectlRefusedError, Object
+from tests.waiting import PATIENCE_S, wait_for
 
 TREE = Path(__file__).parent.parent / ".venv/tree"
 MODULE = "ansible_collections.granary.postgres.operator"
 _PORT = re.compile(r"event=started health_port=(\d+)")
 READY_S = 60.0
-WAIT_S = 60.0
 
 
 class OperatorProcess:
@@ -132,26 +131,6 @@ class OperatorFactory(t.Protocol):
     def __call__(self, *arguments: str) -> OperatorProcess: ...
 
 
-T = t.TypeVar("T")
-
-
-def wait_for(
-    look: Callable[[], T | None],
-    what: str,
-    explain: Callable[[], object] = str,
-    *,
-    timeout_s: float = WAIT_S,
-) -> T:
-    """Return what `look` gives once it gives something; fails with `explain` after the time."""
-    until = time.monotonic() + timeout_s
-    while True:
-        found = look()
-        if found:
-            return found
-        assert time.monotonic() < until, f"waited {timeout_s:.0f} s for {what}: {explain()}"
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def job_rights(kubectl: Kubectl, crds: list[str]) -> None:
     """The ClusterRoles that Jobs are bound to, where the role has not made them.
@@ -232,7 +211,7 @@ class StashBed:
         found = self.cluster.find(kind, name, self.namespace)
         return (found or {}).get("status") or {}
 
-    def ends(self, kind: str, name: str, *phases: str, timeout_s: float = WAIT_S) -> Object:
+    def ends(self, kind: str, name: str, *phases: str, timeout_s: float = PATIENCE_S) -> Object:
         """Return the status once the object's phase is one of `phases`."""
 
         def look() -> Object | None:
@@ -242,7 +221,7 @@ class StashBed:
         what = f"{kind} {name} to be {' or '.join(phases)}"
         return wait_for(look, what, lambda: self.status(kind, name), timeout_s=timeout_s)
 
-    def backup(self, name: str = "first", *phases: str, timeout_s: float = WAIT_S) -> Object:
+    def backup(self, name: str = "first", *phases: str, timeout_s: float = PATIENCE_S) -> Object:
         """Return the status of a BackupSession once it is in one of `phases`."""
         return self.ends("BackupSession", name, *phases, timeout_s=timeout_s)
 

@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
-from collections.abc import Callable
 
 from ansible_collections.granary.postgres.plugins.module_utils._core.events import RecordedEvents
 from ansible_collections.granary.postgres.plugins.module_utils._workflows.requests import (
@@ -21,8 +19,6 @@ from tests.fix_postgres import drop_database, quoted
 from tests.fix_repository import Place
 from tests.process_tree import children_of, command
 from tests.testbed.postgres import PostgresServer, client_bin, client_major_for
-
-PATIENCE_S = 60.0
 
 
 def restore_request(server: PostgresServer, place: Place, **options: t.Any) -> RestoreRequest:
@@ -57,15 +53,6 @@ def mark_of(server: PostgresServer, database: str) -> str | None:
         [database],
     )
     return rows[0][0] if rows else None
-
-
-def wait_for(condition: Callable[[], t.Any]) -> t.Any:
-    """Wait until a condition holds, and return what it gave."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.005)
-    return found
 
 
 def workers_of(pid: int) -> list[int]:

@@ -18,10 +18,11 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
 from tests.fix_backup import HookedEvents, back_up_server, files_of
 from tests.fix_postgres import PostgresFactory, drop_database
 from tests.fix_repository import Place
-from tests.fix_restore import mark_of, restore_server, wait_for
+from tests.fix_restore import mark_of, restore_server
 from tests.process_tree import our_processes
 from tests.testbed import folders
 from tests.testbed.postgres import PostgresServer
+from tests.waiting import wait_for
 
 ROWS = 40_000
 SOURCE = f"""
@@ -96,9 +97,11 @@ class Hold:
 
     def wait(self) -> None:
         """Wait until the restore waits, and until all else that it can do is done."""
-        wait_for(self._blocked)
+        wait_for(self._blocked, "a restore that waits")
         if self._phase == "half of the rows":
-            wait_for(lambda: self._count("big_a") == ROWS and self._count("small") == 50)
+            wait_for(
+                lambda: self._count("big_a") == ROWS and self._count("small") == 50, "the rows"
+            )
 
     def _blocked(self) -> bool:
         sql = "SELECT pid FROM pg_stat_activity WHERE datname = 'shop' AND wait_event_type = 'Lock'"

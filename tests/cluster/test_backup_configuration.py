@@ -11,8 +11,9 @@ import typing as t
 import pytest
 
 from tests import stash_objects as stash
-from tests.fix_operator import OperatorProcess, StashBed, conditions_of, wait_for
+from tests.fix_operator import OperatorProcess, StashBed, conditions_of
 from tests.testbed.kube.kubectl import Object
+from tests.waiting import wait_for
 
 NAME = stash.CONFIGURATION
 TRIGGER = "stash-trigger-pg-backup"

@@ -9,8 +9,9 @@ from __future__ import annotations
 import pytest
 
 from tests import stash_objects as stash
-from tests.fix_operator import OperatorProcess, StashBed, conditions_of, wait_for
+from tests.fix_operator import OperatorProcess, StashBed, conditions_of
 from tests.testbed.kube.cluster import KubeCluster
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("reporting_image")
 

@@ -18,13 +18,13 @@ from tests import stash_objects as stash
 from tests.corpus.build import GUARDED, MAIN, SERVER_SETTINGS, Sizes, build_corpus, databases_for
 from tests.equality import Comparison, differences
 from tests.fix_cluster import ServiceFactory
-from tests.fix_operator import wait_for
 from tests.fix_postgres import PostgresFactory
 from tests.fix_repository import PASSWORD
 from tests.fix_roles import Roles
 from tests.testbed.kube.kubectl import Kubectl, Object
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.s3 import Bucket
+from tests.waiting import wait_for
 
 MAJOR = 17
 FEW = Sizes(toast_mb=2, row_mb=1, rows=3_000, small_tables=20)

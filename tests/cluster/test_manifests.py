@@ -18,7 +18,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.examples import MANIFESTS, Examples, example
-from tests.fix_operator import conditions_of, wait_for
+from tests.fix_operator import conditions_of
+from tests.waiting import wait_for
 
 GUIDE = "postgres-standalone-backupconfiguration"
 BACKUP = "sample-postgres-backup"

@@ -19,10 +19,10 @@ from tests.fix_operator import (
     OperatorProcess,
     StashBed,
     conditions_of,
-    wait_for,
 )
 from tests.testbed.kube.cluster import SECOND_NODE, KubeCluster
 from tests.testbed.kube.kubectl import Object
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("reporting_image")
 

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests import stash_objects as stash
-from tests.fix_operator import OperatorFactory, OperatorProcess, StashBed, conditions_of, wait_for
+from tests.fix_operator import OperatorFactory, OperatorProcess, StashBed, conditions_of
 from tests.testbed.monitoring import Pushgateway
 from tests.testbed.ports import free_port
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("reporting_image")
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import pytest
 
 from tests import stash_objects as stash
-from tests.fix_operator import wait_for
 from tests.fix_roles import KINDS, OURS, Roles, changes
 from tests.testbed.kube.kubectl import Kubectl, Object
+from tests.waiting import wait_for
 
 
 def ready(kubectl: Kubectl, namespace: str) -> bool:

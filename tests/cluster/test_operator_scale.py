@@ -17,8 +17,9 @@ import pytest
 
 from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.cluster import Cluster
 from tests import stash_objects as stash
-from tests.fix_operator import OperatorFactory, OperatorProcess, StashBed, wait_for
+from tests.fix_operator import OperatorFactory, OperatorProcess, StashBed
 from tests.testbed.kube.kubectl import Kubectl
+from tests.waiting import wait_for
 
 FINAL = {"Succeeded", "Failed", "Skipped", "Unknown"}
 MOST_MIB = 250

@@ -11,7 +11,8 @@ import typing as t
 import pytest
 
 from tests import stash_objects as stash
-from tests.fix_operator import OperatorProcess, StashBed, conditions_of, wait_for
+from tests.fix_operator import OperatorProcess, StashBed, conditions_of
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("reporting_image")
 

@@ -16,13 +16,13 @@ import pytest
 
 from tests.fix_ansible import Result
 from tests.fix_cluster import NamespaceFactory, ServiceFactory, VolumeFactory
-from tests.fix_operator import wait_for
 from tests.fix_postgres import PostgresFactory
 from tests.fix_repository import PASSWORD
 from tests.fix_roles import Roles, changes
 from tests.testbed.kube.cluster import KubeCluster
 from tests.testbed.kube.kubectl import Kubectl
 from tests.testbed.postgres import PostgresServer
+from tests.waiting import wait_for
 
 OPERATOR = "granary-operator"
 ROWS = "SELECT count(*), md5(string_agg(note, ',' ORDER BY id)) FROM orders"

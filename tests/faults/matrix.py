@@ -34,8 +34,9 @@ from tests.faults.placement import (
     points_of,
     shorten_patience,
 )
-from tests.faults.site import Child, Site, in_child, until
+from tests.faults.site import Child, Site, in_child
 from tests.faults.works import Work
+from tests.waiting import wait_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,7 @@ def play(cell: Cell, site: Site) -> list[str]:
     while not child.ended_or_stopped():
         complaints += _meanwhile(cell, site)
         child.send(signal.SIGCONT)
-    until(child.group_ended, f"the end of {cell}")
+    wait_for(child.group_ended, f"the end of {cell}")
     if child.wait() == 1:
         return ["the run ended with an error that the engine does not know, see its output"]
     struck = [

@@ -12,7 +12,6 @@ import contextlib
 import os
 import signal
 import sys
-import time
 import traceback
 import typing as t
 from collections.abc import Callable, Iterator
@@ -39,7 +38,6 @@ from tests.testbed.restic import Restic
 from tests.testbed.s3 import Bucket
 
 NEW_PASSWORD = "battery staple"
-_PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,14 +174,6 @@ def _group_of(process: Path) -> int:
     except (OSError, ValueError):
         return 0
     return 0 if state in "ZX" else int(group)
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a condition of other processes."""
-    deadline = time.monotonic() + _PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
-        time.sleep(0.01)
 
 
 def in_child(action: Callable[[], object]) -> int:

@@ -20,11 +20,12 @@ from ansible_collections.granary.postgres.plugins.module_utils._storage.model im
 from tests.faults import runs
 from tests.faults.oracle import Oracle, restic_complaints
 from tests.faults.placement import shorten_patience
-from tests.faults.site import Child, Site, in_child, until
+from tests.faults.site import Child, Site, in_child
 from tests.fix_faults import SiteFactory
 from tests.fix_repository import Place
 from tests.testbed.http_proxy import Fault, HttpProxy
 from tests.testbed.s3 import Bucket
+from tests.waiting import wait_for
 
 Act = Callable[[Site, str], None]
 _LEAST_CELLS = 60
@@ -135,10 +136,10 @@ def test_no_fault_on_a_bucket_loses_anything(
 
     child = Child(live)
     assert child.wait() == 0
-    until(child.group_ended, "the end of the run")
+    wait_for(child.group_ended, "the end of the run")
     assert fault.hits
     s3_proxy.clear()  # what was stalled lands now
-    until(_nothing_under_way, "the late requests")
+    wait_for(_nothing_under_way, "the late requests")
     assert Oracle.of(site).complaints(site) == []
     for act in (runs.back_up, runs.retain):
         assert in_child(partial(act, site, f"next {act.__name__}")) == 0
@@ -172,7 +173,7 @@ def test_a_killed_backup_on_a_bucket_is_followed_by_the_next(
     )
     killed.append(Child(partial(runs.back_up, behind, "killed")))
     assert killed[0].wait() == -signal.SIGKILL
-    until(killed[0].group_ended, "the end of the run")
+    wait_for(killed[0].group_ended, "the end of the run")
     runs.back_up(site, "next")
     assert site.journal.count("acknowledged", run="next") == 1
     assert [*Oracle.of(site).complaints(site), *restic_complaints(site)] == []

@@ -43,13 +43,14 @@ from tests.faults.placement import (
     own_disk,
     shorten_patience,
 )
-from tests.faults.site import Child, Site, in_child, until
+from tests.faults.site import Child, Site, in_child
 from tests.fix_backup import back_up_server
 from tests.fix_faults import SiteFactory
 from tests.fix_postgres import PostgresFactory
 from tests.fix_repository import read_files
 from tests.process_tree import programs
 from tests.testbed.postgres import PostgresServer
+from tests.waiting import wait_for
 
 if t.TYPE_CHECKING:
     from ansible_collections.granary.postgres.plugins.module_utils._storage.base import Backend
@@ -184,7 +185,7 @@ def _play(cell: Cell, site: Site, server: PostgresServer) -> list[str]:
         for pid, number in itertools.product(programs("pg_dump"), cell.signals):
             os.kill(pid, number)
         child.send(signal.SIGCONT)
-    until(child.group_ended, f"the end of {cell}")
+    wait_for(child.group_ended, f"the end of {cell}")
     struck = [line for line in site.journal.lines() if line.word == "struck"]
     if not struck:
         return ["the fault did not strike"]

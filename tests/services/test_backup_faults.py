@@ -12,7 +12,6 @@ import os
 import signal
 import threading
 import time
-import typing as t
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +38,7 @@ from tests.fix_postgres import Database, PostgresFactory
 from tests.fix_repository import Place
 from tests.process_tree import below, our_processes, programs
 from tests.testbed.postgres import PostgresServer
+from tests.waiting import wait_for
 
 _PATIENCE = 60.0
 _SMALL_PACK = 256 << 10
@@ -55,14 +55,6 @@ def server(private_postgres: PostgresFactory) -> PostgresServer:
     server.execute("CREATE DATABASE shop")
     server.execute(BIG, database="shop")
     return server
-
-
-def _wait(condition: Callable[[], t.Any]) -> t.Any:
-    deadline = time.monotonic() + _PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.005)
-    return found
 
 
 def _workers(server: PostgresServer) -> list[int]:
@@ -105,25 +97,25 @@ def _succeeds(server: PostgresServer, place: Place) -> int:
 
 
 def _kill_worker(server: PostgresServer, place: Place) -> None:
-    os.kill(min(_wait(lambda: _workers(server))), signal.SIGKILL)
+    os.kill(min(wait_for(lambda: _workers(server), "workers")), signal.SIGKILL)
 
 
 def _kill_dump(server: PostgresServer, place: Place) -> None:
-    os.kill(_wait(lambda: programs("pg_dump"))[-1], signal.SIGKILL)
+    os.kill(wait_for(lambda: programs("pg_dump"), "pg_dump")[-1], signal.SIGKILL)
 
 
 def _stop_server(server: PostgresServer, place: Place) -> None:
-    _wait(lambda: _packs(place))
+    wait_for(lambda: _packs(place), "the first pack")
     server.stop("immediate")
 
 
 def _cut_connections(server: PostgresServer, place: Place) -> None:
-    _wait(lambda: _packs(place))
+    wait_for(lambda: _packs(place), "the first pack")
     server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'shop'")
 
 
 def _ask_to_stop(server: PostgresServer, place: Place) -> None:
-    _wait(lambda: _packs(place))
+    wait_for(lambda: _packs(place), "the first pack")
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -172,11 +164,11 @@ def test_a_killed_coordinator_leaves_no_process_and_what_it_stored_is_used_again
     if child == 0:
         back_up_server(server, place, databases=["shop"], pack_size=_SMALL_PACK)
         os._exit(0)
-    _wait(lambda: _packs(place) * _SMALL_PACK >= whole // 2)
+    wait_for(lambda: _packs(place) * _SMALL_PACK >= whole // 2, "half of the packs")
     workers = list(below(child))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    _wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the workers' end")
 
     assert files_of(place, "snapshots") == {}
     # The keeper removed the lock when the last process of the run was gone.
@@ -190,7 +182,7 @@ def test_a_signal_at_the_last_write_is_too_late(
     local_place.create().close()
 
     def watch() -> None:
-        _wait(lambda: files_of(local_place, "index"))
+        wait_for(lambda: files_of(local_place, "index"), "an index file")
         os.kill(os.getpid(), signal.SIGTERM)
 
     thread = in_background(watch)
@@ -219,12 +211,13 @@ def test_a_table_that_stays_locked_is_named(database: Database, local_place: Pla
 
 def _queue_alter(server: PostgresServer, done: list[float]) -> None:
     """Alter a table as soon as somebody reads it, and note when that was possible."""
-    _wait(
+    wait_for(
         lambda: server.execute(
             "SELECT pid FROM pg_locks WHERE relation = 'big'::regclass AND mode = 'AccessShareLock'"
             " AND granted AND pid <> pg_backend_pid()",
             database="shop",
-        )
+        ),
+        "a reader",
     )
     server.execute("ALTER TABLE big ADD COLUMN more int", database="shop")
     done.append(time.monotonic())

@@ -36,6 +36,7 @@ from tests.fix_proxy import TcpProxyFactory
 from tests.fix_repository import Place
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.tcp_proxy import TcpProxy
+from tests.waiting import wait_for
 
 _PATIENCE = 25.0
 _ROWS, _BIG = 200, 120_000
@@ -52,13 +53,6 @@ WAITING = {
     "big": "REINDEX TABLE big",
 }
 """What must wait for the end of the backup, by the table it is about."""
-
-
-def _wait(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def _fill(database: Database) -> None:
@@ -168,10 +162,10 @@ def test_ddl_in_mid_backup_waits_and_every_row_is_there(
     made: list[Statement] = []
 
     def alter() -> None:
-        _wait(lambda: _reading(server, database.name))
+        wait_for(lambda: _reading(server, database.name), "the reading")
         with _stalled(proxy):
             statements.extend(Statement(server, database.name, sql) for sql in WAITING.values())
-            _wait(lambda: _waiting(server) == len(WAITING))
+            wait_for(lambda: _waiting(server) == len(WAITING), "all to wait")
             made.append(Statement(server, database.name, "CREATE TABLE made AS SELECT 1").finish())
 
     with _meanwhile(alter):
@@ -204,7 +198,7 @@ def test_a_backup_gives_way_within_its_time(
     statements: list[Statement] = []
 
     def alter() -> None:
-        _wait(lambda: _reading(server, database.name))
+        wait_for(lambda: _reading(server, database.name), "the reading")
         proxy.slow(_SLOW_BYTES_PER_S / 8)
         statements.append(Statement(server, database.name, WAITING["altered"]))
 
@@ -247,10 +241,10 @@ def test_who_waits_for_another_backup_is_not_ours_to_give_way_to(
         },
     )
     another.start()
-    _wait(lambda: _reading(server, other.name))
+    wait_for(lambda: _reading(server, other.name), "the reading")
     with _stalled(proxy):
         statement = Statement(server, other.name, WAITING["altered"])
-        _wait(lambda: _waiting(server) == 1)
+        wait_for(lambda: _waiting(server) == 1, "one to wait")
         result = back_up_server(server, local_place, databases=[database.name], yield_after=0)
         assert _waiting(server) == 1
     another.join(_PATIENCE)

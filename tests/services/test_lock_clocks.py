@@ -58,19 +58,18 @@ from ansible_collections.granary.postgres.plugins.module_utils._workflows.stop_s
 from tests.fix_backup import HookedEvents, backup_request, files_of, in_background
 from tests.fix_lock_loss import (
     PACK,
-    PATIENCE,
     Source,
     by,
     made,
     prune_place,
     restores,
     rewritten,
-    until,
     worth_pruning,
 )
 from tests.fix_repository import PREFIX, Place
 from tests.testbed.http_proxy import Fault, HttpProxy, Request
 from tests.testbed.s3 import Bucket
+from tests.waiting import PATIENCE_S, wait_for
 
 SLEEP = 31 * 60.0
 # Looks at the clocks all the time; all else is as it is.
@@ -115,7 +114,7 @@ class TestSlept:
                 try:
                     ParallelBackup(run, survey).back_up()
                 finally:
-                    threads[0].join(PATIENCE)
+                    threads[0].join(PATIENCE_S)
                 assert lock.id != first
 
     def test_in_a_backup_alone(self, source: Source, local_place: Place) -> None:
@@ -123,7 +122,7 @@ class TestSlept:
         clock = JumpingClock()
 
         def sleep() -> None:
-            until(lambda: len(files_of(local_place, "data")) >= 3, "packs")
+            wait_for(lambda: len(files_of(local_place, "data")) >= 3, "packs")
             clock.sleep(SLEEP)
 
         self._back_up(source, local_place, clock, sleep)
@@ -136,7 +135,7 @@ class TestSlept:
         clock = JumpingClock()
 
         def sleep() -> None:
-            until(lambda: len(files_of(local_place, "data")) >= 3, "packs")
+            wait_for(lambda: len(files_of(local_place, "data")) >= 3, "packs")
             assert isinstance(local_place.where, Path)
             for lock in (local_place.where / LOCKS).iterdir():
                 lock.unlink(missing_ok=True)
@@ -196,11 +195,11 @@ class TestClocksAnHourApart:
                 self._hold(local_place, hours)
             finally:
                 os._exit(1)
-        until(lambda: files_of(local_place, LOCKS), "the lock")
+        wait_for(lambda: files_of(local_place, LOCKS), "the lock")
         with local_place.open() as repository:
             (shown,) = describe_locks(repository)
             assert shown["owner"] == "alive"
-            assert 0 <= float(shown["age_seconds"] or 0) < PATIENCE
+            assert 0 <= float(shown["age_seconds"] or 0) < PATIENCE_S
             with pytest.raises(RepositoryLocked):
                 repository.lock().acquire()
             rewritten(repository, boot_id="another")  # as seen from another host
@@ -223,11 +222,11 @@ class TestClocksAnHourApart:
             local_place.restic("0.19").run("unlock")
             if hours > 0:
                 first = lock.id
-                until(lambda: lock.id != first, "a refresh")
+                wait_for(lambda: lock.id != first, "a refresh")
                 lock.check()
             else:
                 with pytest.raises(LockLost, match="somebody removed its file"):
-                    until(lock.check, "the loss")
+                    wait_for(lock.check, "the loss")
 
     @staticmethod
     def _hold(place: Place, hours: int) -> None:

@@ -37,12 +37,12 @@ from tests.fix_lock_loss import (
     prune_place,
     restores,
     rewritten,
-    until,
     worth_pruning,
 )
 from tests.fix_repository import Place, in_a_place
 from tests.testbed.http_proxy import HttpProxy
 from tests.testbed.restic import VERSIONS
+from tests.waiting import wait_for
 
 if t.TYPE_CHECKING:
     from ansible_collections.granary.postgres.plugins.module_utils._storage.base import Backend
@@ -60,7 +60,7 @@ def killed(action: Callable[[], object]) -> int:
         finally:
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-    until(lambda: not _group_is_there(child), "the end of its workers and of its lock keeper")
+    wait_for(lambda: not _group_is_there(child), "the end of its workers and of its lock keeper")
     return child
 
 

@@ -15,11 +15,12 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
 from ansible_collections.granary.postgres.plugins.module_utils._repository.lock_file import LOCKS
 from ansible_collections.granary.postgres.plugins.module_utils._repository.snapshot import SNAPSHOTS
 from tests.fix_backup import HookedEvents, files_of, in_background
-from tests.fix_lock_loss import PATIENCE, Source, by, made, until
+from tests.fix_lock_loss import Source, by, made
 from tests.fix_repository import PREFIX, Place
 from tests.testbed.http_proxy import Fault, HttpProxy, Request
 from tests.testbed.restic import VERSIONS
 from tests.testbed.s3 import Bucket
+from tests.waiting import PATIENCE_S, wait_for
 
 
 class TestRobbed:
@@ -34,16 +35,16 @@ class TestRobbed:
         pruned = threading.Event()
 
         def rob() -> None:
-            until(lambda: len(files_of(local_place, "data")) >= 3, "packs")
+            wait_for(lambda: len(files_of(local_place, "data")) >= 3, "packs")
             restic.run("unlock", "--remove-all")
             restic.run("prune")
             pruned.set()
 
-        events = HookedEvents("index_written", lambda: pruned.wait(PATIENCE))
+        events = HookedEvents("index_written", lambda: pruned.wait(PATIENCE_S))
         thread = in_background(rob)
         with pytest.raises(LockLost, match=r"The lock on .* is (gone|lost)"):
             source.back_up(local_place, events=events)
-        thread.join(PATIENCE)
+        thread.join(PATIENCE_S)
         assert files_of(local_place, SNAPSHOTS) == {}
         assert files_of(local_place, LOCKS) == {}
         source.back_up(local_place)

@@ -10,10 +10,9 @@ import contextlib
 import os
 import subprocess
 import sys
-import threading
 import time
 import typing as t
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,13 +35,13 @@ from ansible_collections.granary.postgres.plugins.module_utils._repository.repos
 )
 from tests.fix_repository import Place, back_up, in_a_place
 from tests.testbed.restic import VERSIONS, Restic
+from tests.waiting import PATIENCE_S, wait_for
 
 ROOT = Path(__file__).parents[2]
 # Where this process found the collection; the scripts below look there too.
 (TREE, *_OTHERS) = [path for path in sys.path if Path(path, "ansible_collections").is_dir()]
 LOCKED = 11  # restic's status for a repository that somebody else has locked
 REFRESHED_OFTEN = LockTiming(refresh=0.2, settle=0.05, tick=0.1)
-PATIENCE = 30.0
 
 of_each_restic = pytest.mark.parametrize("version", VERSIONS)
 
@@ -84,15 +83,6 @@ def status(restic: Restic, *arguments: str) -> int:
 
 def statuses(restic: Restic, commands: dict[str, tuple[str, ...]]) -> dict[str, int]:
     return {name: status(restic, *arguments) for name, arguments in commands.items()}
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a condition of another process, looking 20 times a second."""
-    deadline = time.monotonic() + PATIENCE
-    tick = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
-        tick.wait(0.05)
 
 
 @pytest.fixture
@@ -159,7 +149,7 @@ class TestBesideRestic:
         with RepositoryLock(repository, timing=REFRESHED_OFTEN) as lock:
             restic.run("unlock", "--remove-all")
             with pytest.raises(LockLost, match="removed its file"):
-                until(lock.check, "the loss")
+                wait_for(lock.check, "the loss")
             assert not lock.still_there()
         assert list_locks(repository) == []
 
@@ -174,7 +164,7 @@ class TestBesideRestic:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         ) as running:
-            until(lambda: list_locks(repository), "restic's lock")
+            wait_for(lambda: list_locks(repository), "restic's lock")
             with repository.lock():
                 pass
             with pytest.raises(RepositoryLocked, match=f"process {running.pid}"):
@@ -245,7 +235,7 @@ def script(repository: Repository, body: str, *wrapper: str) -> Iterator[subproc
         text=True,
     ) as running:
         yield running
-        said, errors = running.communicate(timeout=PATIENCE)
+        said, errors = running.communicate(timeout=PATIENCE_S)
         assert running.returncode == 0, errors
         running.stdout_rest = said  # type: ignore[attr-defined] # for the caller, after the block
 
@@ -303,7 +293,7 @@ def test_on_a_bucket_it_is_refreshed_and_released(place: Place) -> None:
     with place.create() as repository:
         with RepositoryLock(repository, timing=REFRESHED_OFTEN) as lock:
             first = lock.id
-            until(lambda: lock.id != first, "a refresh")
+            wait_for(lambda: lock.id != first, "a refresh")
             assert lock.still_there()
             with pytest.raises(RepositoryLocked):
                 RepositoryLock(repository, exclusive=True).acquire()

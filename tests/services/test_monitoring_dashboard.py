@@ -24,8 +24,8 @@ from ansible_collections.granary.postgres.plugins.module_utils._kubernetes impor
     metrics,
     pushgateway,
 )
-from tests.fix_operator import wait_for
 from tests.testbed.monitoring import Prometheus, Pushgateway
+from tests.waiting import wait_for
 
 DASHBOARD = Path(__file__).parents[2] / "roles/operator/files/monitoring/dashboard.json"
 METRIC = re.compile(r"\b(?:stash_appscode_com|granary)_\w+")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 import typing as t
 from collections.abc import Callable, Iterator
 
@@ -51,6 +50,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._postgres.table_l
     lock_tables,
 )
 from tests.fix_postgres import Database, PostgresFactory
+from tests.waiting import wait_for
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -116,13 +116,6 @@ def in_background(work: Callable[[], None]) -> Iterator[threading.Thread]:
         raise failures[0]
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 20) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def waits_for_a_lock(database: Database, application: str) -> bool:
     return bool(
         database.execute(
@@ -159,7 +152,7 @@ def test_a_locked_table_is_waited_for_with_empty_hands(database: Database) -> No
                 assert columns == {"a": ("i",), "b": ("i", "more")}
 
         with in_background(back_up):
-            wait_until(lambda: waits_for_a_lock(database, "backup"))
+            wait_for(lambda: waits_for_a_lock(database, "backup"), "a wait")
             # Nobody is kept from anything by a backup that waits.
             database.execute("SET lock_timeout = '1s'; ALTER TABLE a ADD COLUMN free int; ")
             database.execute("ALTER TABLE a DROP COLUMN free")
@@ -189,7 +182,7 @@ def test_a_session_that_waits_for_its_own_lock_counts_as_the_holder(database: Da
     with session(database, "reader") as reader, session(database, "ddl") as ddl:
         execute(reader, "BEGIN; SELECT * FROM public.busy")
         with in_background(lambda: execute(ddl, "ALTER TABLE public.busy ADD COLUMN x int")):
-            wait_until(lambda: waits_for_a_lock(database, "ddl"))
+            wait_for(lambda: waits_for_a_lock(database, "ddl"), "a wait")
             with (
                 pytest.raises(TableLocksRefused, match=r"application ddl.*waiting itself"),
                 locked(database, lock_timeout_seconds=0.2),
@@ -220,7 +213,7 @@ def test_a_worker_does_not_queue_behind_ddl(database: Database) -> None:
         session(database) as worker,
         in_background(lambda: execute(ddl, "ALTER TABLE public.t ADD COLUMN x int")),
     ):
-        wait_until(lambda: waits_for_a_lock(database, "ddl"))
+        wait_for(lambda: waits_for_a_lock(database, "ddl"), "a wait")
         prepare_dump_session(worker)
         join_snapshot(worker, held.snapshot_id)
         with pytest.raises(TableLocksRefused, match=r"public\.t"):
@@ -236,7 +229,7 @@ def test_the_longest_wait_behind_us_is_known(database: Database) -> None:
         others = LockQueue(held.connection, "run 8")
         assert queue.longest_wait_seconds() == 0
         with in_background(lambda: execute(ddl, "TRUNCATE public.t")):
-            wait_until(lambda: queue.longest_wait_seconds() > 0.3)
+            wait_for(lambda: queue.longest_wait_seconds() > 0.3, "a long wait")
             assert queue.longest_wait_seconds() < 20
             assert others.longest_wait_seconds() == 0
             held.connection.close()
@@ -307,7 +300,7 @@ def test_a_server_that_is_killed_ends_the_attempt(private_postgres: PostgresFact
                 pass
 
         with in_background(back_up):
-            wait_until(lambda: waits_for_a_lock(database, "backup"))
+            wait_for(lambda: waits_for_a_lock(database, "backup"), "a wait")
             server.kill()
 
 
@@ -348,8 +341,8 @@ def test_no_row_is_missed_while_others_rewrite_truncate_create_and_drop(database
                         table.name: count_rows(held.connection, table.key) for table in held.tables
                     }
                 assert counts == {"rewritten": 1000, "refilled": 1000, "volatile": 1000}
-                wait_until(next_change(lambda: changes))
-            wait_until(lambda: refused_at_once(database))
+                wait_for(next_change(lambda: changes), "a change")
+            wait_for(lambda: refused_at_once(database), "a refusal")
         finally:
             done.set()
     assert changes >= ROUNDS

@@ -31,7 +31,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._core.errors impo
 from tests.fix_backup import HookedEvents, connection, files_of
 from tests.fix_proxy import TcpProxyFactory
 from tests.fix_repository import Place
-from tests.fix_restore import mark_of, restore_server, wait_for, workers_of
+from tests.fix_restore import mark_of, restore_server, workers_of
 from tests.fix_restore_trouble import (
     BEGINS,
     HOLDS,
@@ -45,6 +45,7 @@ from tests.fix_restore_trouble import (
 )
 from tests.process_tree import below, programs
 from tests.testbed.postgres import PostgresServer
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("shop_dropped")
 
@@ -191,7 +192,7 @@ def test_a_killed_coordinator_leaves_no_process_and_no_lock(
     for descriptor in (*reached, *told):
         os.close(descriptor)
     hold.release()
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes))
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes), "their end")
     assert files_of(local, "locks") == {}
     assert list(scratch.iterdir()) == []
     assert mark_of(server, "shop") is not None
@@ -261,7 +262,7 @@ def test_a_table_that_somebody_makes_meanwhile_is_not_dropped(
         sql = "SELECT pid FROM pg_stat_activity WHERE datname = 'shop' AND wait_event_type = 'Lock'"
 
         def commit() -> None:
-            wait_for(lambda: server.execute(sql))
+            wait_for(lambda: server.execute(sql), "a wait")
             cursor.execute("COMMIT")
 
         done = pool.submit(commit)

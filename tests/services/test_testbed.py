@@ -30,6 +30,7 @@ from tests.testbed.ports import answers
 from tests.testbed.postgres import client_bin, client_major_for
 from tests.testbed.process import run
 from tests.testbed.s3 import Bucket, S3Server
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -326,10 +327,7 @@ def test_nothing_is_left_when_the_tests_are_killed() -> None:
         *ports, folder = stdout.readline().split()
         assert all(answers(int(port)) for port in ports)
         os.kill(killed.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while any(answers(int(port)) for port in ports) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(answers(int(port)) for port in ports)
+    wait_for(lambda: not any(answers(int(port)) for port in ports), "the end of its servers")
     with S3Server():  # making a scratch folder removes those of the dead
         assert not Path(folder).exists()
 

@@ -8,6 +8,7 @@ import threading
 import time
 
 from ansible_collections.granary.postgres.operator.controller.queue import KeyedQueue
+from tests.waiting import wait_for
 
 
 def drain(queue: KeyedQueue[str]) -> list[str]:
@@ -112,9 +113,7 @@ def test_many_workers_never_share_a_key_and_lose_none() -> None:
         worker.start()
     for number in range(700):
         queue.add(number % 7, 0.001 * (number % 3))
-    until = time.monotonic() + 20
-    while not (queue.is_idle() and all(steps.values())) and time.monotonic() < until:
-        time.sleep(0.01)
+    wait_for(lambda: queue.is_idle() and all(steps.values()), "all steps")
     queue.close()
     for worker in workers:
         worker.join(5)

@@ -33,7 +33,8 @@ from ansible_collections.granary.postgres.plugins.module_utils._repository.locks
 from ansible_collections.granary.postgres.plugins.module_utils._repository.repository import (
     Repository,
 )
-from tests.fix_lock import PATIENCE, QUICK, Other, until
+from tests.fix_lock import PATIENCE, QUICK, Other
+from tests.waiting import wait_for
 
 
 def keeper_pid(lock: RepositoryLock) -> int:
@@ -53,10 +54,10 @@ class TestKeeper:
     def test_refreshes_under_new_names_and_leaves_one_file(self, repository: Repository) -> None:
         with RepositoryLock(repository, timing=QUICK) as lock:
             for dummy in range(3):
-                until(functools.partial(_has_changed, lock, lock.id), "a refresh")
+                wait_for(functools.partial(_has_changed, lock, lock.id), "a refresh")
             assert lock.still_there()
             lock.check()
-            until(lambda: list_lock_ids(repository) == {lock.id}, "one file")
+            wait_for(lambda: list_lock_ids(repository) == {lock.id}, "one file")
         assert list_locks(repository) == []
 
     def test_goes_on_after_the_signals_of_a_terminal_and_of_restic(
@@ -66,7 +67,7 @@ class TestKeeper:
             for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
                 os.kill(keeper_pid(lock), number)
             before = lock.id
-            until(lambda: lock.id != before, "a refresh")
+            wait_for(lambda: lock.id != before, "a refresh")
             lock.check()
 
     def test_this_process_survives_sighup_while_the_lock_is_held(
@@ -81,7 +82,7 @@ class TestKeeper:
         with RepositoryLock(repository, timing=QUICK) as lock:
             os.kill(keeper_pid(lock), signal.SIGKILL)
             with pytest.raises(LockLost, match="process that keeps it has ended"):
-                until(lock.check, "the loss")
+                wait_for(lock.check, "the loss")
             assert len(list_locks(repository)) >= 1
         assert list_locks(repository) == []
 
@@ -89,7 +90,7 @@ class TestKeeper:
         other = Other(repository, exclusive=True)
         assert len(list_locks(repository)) == 1
         other.kill()
-        until(lambda: not list_locks(repository), "the keeper removes the lock")
+        wait_for(lambda: not list_locks(repository), "the keeper removes the lock")
 
     def test_the_lock_outlives_its_owner_until_the_last_worker_is_gone(
         self, repository: Repository
@@ -100,7 +101,7 @@ class TestKeeper:
         threading.Event().wait(0.3)  # nothing to wait for: the lock must not go
         assert len(list_locks(repository)) == 1
         os.kill(other.workers[1], signal.SIGKILL)
-        until(lambda: not list_locks(repository), "the keeper removes the lock")
+        wait_for(lambda: not list_locks(repository), "the keeper removes the lock")
 
     def test_a_worker_cannot_release(self, repository: Repository) -> None:
         with repository.lock() as lock:
@@ -123,7 +124,7 @@ class TestKeeper:
             assert not lock.still_there()
             os.kill(keeper_pid(lock), signal.SIGCONT)
             with pytest.raises(LockLost, match="somebody removed its file"):
-                until(lock.check, "the loss")
+                wait_for(lock.check, "the loss")
             assert not lock.still_there()
         assert list_locks(repository) == []
 
@@ -133,7 +134,7 @@ class TestFreeze:
         with RepositoryLock(repository, timing=QUICK) as lock:
             keeper = keeper_pid(lock)
             os.kill(keeper, signal.SIGSTOP)
-            until(lambda: lock._state.age() > QUICK.freeze, "the freeze")
+            wait_for(lambda: lock._state.age() > QUICK.freeze, "the freeze")
             assert not lock.still_there()
             writer = threading.Thread(target=lock.check)
             writer.start()
@@ -150,7 +151,7 @@ class TestFreeze:
             keeper = keeper_pid(lock)
             os.kill(keeper, signal.SIGSTOP)
             with pytest.raises(LockLost, match="could not be refreshed"):
-                until(lock.check, "the loss")
+                wait_for(lock.check, "the loss")
             os.kill(keeper, signal.SIGCONT)
 
     @pytest.mark.parametrize("clock", ["boot", "wall"])
@@ -184,7 +185,7 @@ def test_the_keeper_holds_no_file_of_its_parent(repository: Repository) -> None:
     ours, theirs = os.pipe()
     pipe = f"pipe:[{os.fstat(theirs).st_ino}]"
     with repository.lock() as lock:
-        until(lambda: pipe not in _open_files(keeper_pid(lock)), "the keeper closes our pipe")
+        wait_for(lambda: pipe not in _open_files(keeper_pid(lock)), "the keeper closes our pipe")
         os.close(theirs)
         assert os.read(ours, 1) == b""
     os.close(ours)
