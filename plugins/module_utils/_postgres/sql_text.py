@@ -17,23 +17,24 @@ IDENTIFIER = rb'(?:"(?:[^"]|"")+"|[A-Za-z_\x80-\xff][\w$\x80-\xff]*)'
 LITERAL = rb"(?:E'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*')"
 
 _WORD = rb"\w$\x80-\xff"
-_BLANK = re.compile(rb"(?:\s++|--[^\n]*+\n)*+")
+# No possessive quantifiers: Python 3.11 before 3.11.5 matches wrongly with those of groups.
+_BLANK = re.compile(rb"\s*(?:--[^\n]*\n\s*)*")
 # What looks at the next byte needs one: a literal that ends with the buffer may go on in the next.
 _TOKEN = re.compile(
     rb"""
     (?P<end>;)
-    | [eE]'(?:[^'\\]++|\\.|'')*+'(?=[^'])
-    | '(?:[^']++|'')*+'(?=[^'])
-    | "(?:[^"]++|"")*+"(?=[^"])
-    | (?P<dollar>\$(?:[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*+)?\$).*?(?P=dollar)
+    | [eE]'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'(?=[^'])
+    | '[^']*(?:''[^']*)*'(?=[^'])
+    | "[^"]*(?:""[^"]*)*"(?=[^"])
+    | (?P<dollar>\$(?:[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)?\$).*?(?P=dollar)
     | \$(?=[^$A-Za-z_\x80-\xff])
-    | --[^\n]*+\n
+    | --[^\n]*\n
     | /\*.*?\*/
     | [-/](?=[^-*])
     | -(?=\*) | /(?=-)
     | (?![eE]')[A-Za-z0-9_\x80-\xff]["""
     + _WORD
-    + rb"""]*+(?=[^"""
+    + rb"""]*(?=[^"""
     + _WORD
     + rb"""])
     | [^;'"$\-/\w\x80-\xff]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.sql_text import (
@@ -37,6 +37,7 @@ def test_each_piece_is_one_statement() -> None:
         assert split_statements(piece + b"\n") in ([piece + b"\n"], [piece, b"\n"])
 
 
+@example(b"\n-- a comment; with 'quotes\n;", [13])
 @given(scripts, st.lists(st.integers(0, 400), max_size=6))
 def test_statements_do_not_depend_on_how_the_bytes_arrive(script: bytes, cuts: list[int]) -> None:
     whole = split_statements(script)
