@@ -45,6 +45,12 @@ class Suite:
     prefix: tuple[str, ...] = ()
 
 
+def _beginning_with(folder: str, *first: str) -> tuple[str, ...]:
+    """The files of tests in a folder: the longest first, so that no worker ends alone with one."""
+    rest = {path.name for path in (ROOT / folder).glob("test_*.py")} - set(first)
+    return tuple(f"{folder}/{name}" for name in (*first, *sorted(rest)))
+
+
 TESTS = ("--dist", "worksteal")
 FILES = ("--dist", "loadfile", "--no-loadscope-reorder")  # test_artefact, the longest, first
 
@@ -64,7 +70,7 @@ SUITES = (
     # Every worker has a cluster of its own, so that one may stop what it likes.
     Suite(
         name="cluster",
-        paths=("tests/cluster",),
+        paths=_beginning_with("tests/cluster", "test_roles.py", "test_flow.py"),
         dist=FILES,
         prefix=(sys.executable, "-m", "tests.testbed.kube"),
     ),
