@@ -65,7 +65,7 @@ SUITES = (
     Suite(name="faces", paths=(UNIT,), options=("--ignore-glob=*/module_utils/_[!a]*",)),
     Suite(name="services", paths=("tests/services",), dist=TESTS),
     Suite(name="integration", paths=("tests/integration",), dist=FILES),
-    # Their long form takes an hour and more: `make test-faults`.
+    # Their long form has a command of its own: `make test-faults`.
     Suite(name="faults", paths=("tests/faults",), dist=TESTS, short=True),
     # Every worker has a cluster of its own, so that one may stop what it likes.
     Suite(
