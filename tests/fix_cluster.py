@@ -105,6 +105,11 @@ def cluster(kubectl: Kubectl) -> Cluster:
 @pytest.fixture(scope="session")
 def crds(kubectl: Kubectl) -> list[str]:
     """Every CustomResourceDefinition of the role, applied strictly and served; their names."""
+    return apply_crds(kubectl)
+
+
+def apply_crds(kubectl: Kubectl) -> list[str]:
+    """Apply and wait for them; their names."""
     files = sorted(CRDS.glob("*.yaml"))
     kubectl.apply(*files)
     names = [file.stem for file in files]

@@ -53,6 +53,10 @@ _value:
       description: The names of those that are not in the cluster yet.
       type: list
       elements: str
+    going:
+      description: The names of those that are being deleted.
+      type: list
+      elements: str
     kept:
       description: A sentence for each that is left as it is in the cluster.
       type: list

@@ -14,7 +14,7 @@ from __future__ import annotations
 import operator
 import typing as t
 
-from .objects import name_of, spec_of, status_of
+from .objects import is_being_deleted, name_of, spec_of, status_of
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,15 +41,18 @@ def updates(wanted: list[Object], present: list[Object]) -> dict[str, t.Any]:
     """Return what is to be done with our definitions, given all that are in a cluster.
 
     ``apply``: definitions to write; ``missing``: names of those that are not there yet; ``kept``:
-    a sentence for each that is left as it is.
+    a sentence for each that is left as it is; ``going``: names of those that are being deleted,
+    which will not be there much longer, whatever is written.
     """
     there = {name_of(each): each for each in present}
-    result: dict[str, t.Any] = {"apply": [], "missing": [], "kept": []}
+    result: dict[str, t.Any] = {"apply": [], "missing": [], "kept": [], "going": []}
     for ours in wanted:
         name = name_of(ours)
         reason = narrowing(ours, there[name]) if name in there else None
         if name not in there:
             result["missing"].append(name)
+        elif is_being_deleted(there[name]):
+            result["going"].append(name)
         if reason is None:
             result["apply"].append(ours)
         else:

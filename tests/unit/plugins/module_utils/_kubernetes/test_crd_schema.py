@@ -123,9 +123,13 @@ def test_updates_sorts_what_is_there_from_what_is_not() -> None:
     ours = [definition(thing(a=TEXT)), definition(thing())]
     ours[1]["metadata"] = {"name": "others.example.org"}
     theirs = definition(thing(a=TEXT, b=TEXT))
-    found = updates(ours, [theirs])
+    leaving = definition(thing())
+    leaving["metadata"] = {"name": "lasts.example.org", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    ours.append(copy.deepcopy(leaving))
+    found = updates(ours, [theirs, leaving])
     assert found == {
-        "apply": [ours[1]],
+        "apply": ours[1:],
+        "going": ["lasts.example.org"],
         "missing": ["others.example.org"],
         "kept": [
             "things.example.org stays as it is in the cluster, where it has the field v1.spec.b."
