@@ -195,19 +195,20 @@ class TestClocksAnHourApart:
                 self._hold(local_place, hours)
             finally:
                 os._exit(1)
-        wait_for(lambda: files_of(local_place, LOCKS), "the lock")
-        with local_place.open() as repository:
-            (shown,) = describe_locks(repository)
-            assert shown["owner"] == "alive"
-            assert 0 <= float(shown["age_seconds"] or 0) < PATIENCE_S
-            with pytest.raises(RepositoryLocked):
-                repository.lock().acquire()
-            rewritten(repository, boot_id="another")  # as seen from another host
-            with pytest.raises(RepositoryLocked):
-                repository.lock().acquire()
-            assert len(list_locks(repository)) == 1
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        try:
+            with local_place.open() as repository:
+                (shown,) = wait_for(lambda: describe_locks(repository), "the lock")
+                assert shown["owner"] == "alive"
+                assert 0 <= float(shown["age_seconds"] or 0) < PATIENCE_S
+                with pytest.raises(RepositoryLocked):
+                    repository.lock().acquire()
+                rewritten(repository, boot_id="another")  # as seen from another host
+                with pytest.raises(RepositoryLocked):
+                    repository.lock().acquire()
+                assert len(list_locks(repository)) == 1
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
     def test_restic_may_take_it_for_old_and_then_its_run_is_lost(
         self, local_place: Place, hours: int
