@@ -149,6 +149,7 @@ def test_bindings_made_by_hand(guide: Examples) -> None:
         guide.back_up(BACKUP, "my-database-namespace")
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(
     "name", ["passing-args", "multi-retention-policy", "resource-limit", "specific-user"], 1
 )
@@ -157,6 +158,7 @@ def test_customized_backups(guide: Examples, name: str) -> None:
     guide.back_up(BACKUP)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(
     "name", ["passing-args", "resource-limit", "specific-user", "specific-snapshot"], 1
 )
