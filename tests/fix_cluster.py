@@ -23,6 +23,7 @@ from ansible_collections.granary.postgres.plugins.module_utils._kubernetes.clust
 from tests.testbed.kube.cluster import NODE, KubeCluster
 from tests.testbed.kube.kubectl import Kubectl, KubectlRefusedError
 from tests.testbed.kube.namespaces import KUBECONFIG
+from tests.waiting import wait_for
 
 CRDS = Path(__file__).parent.parent / "roles/operator/files/crds"
 
@@ -159,6 +160,7 @@ def services(kube_cluster: KubeCluster, kubectl: Kubectl) -> Iterator[ServiceFac
             address = kube_cluster.host_servers.open(port, shown)
             stack.callback(kube_cluster.host_servers.close, address, shown)
             kubectl.apply(*_service(name, namespace, address=address, port=shown))
+            wait_for(lambda: kube_cluster.resolves(name, namespace), f"{name}.{namespace} in DNS")
             return address
 
         yield give

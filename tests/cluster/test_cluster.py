@@ -73,9 +73,14 @@ def test_an_unknown_field_is_refused(kubectl: Kubectl, namespace: str) -> None:
 
 
 def test_servers_of_this_machine_have_names_in_the_cluster(
-    kubectl: Kubectl, namespace: str, service_for: ServiceFactory, hello_port: int
+    kube_cluster: KubeCluster,
+    kubectl: Kubectl,
+    namespace: str,
+    service_for: ServiceFactory,
+    hello_port: int,
 ) -> None:
     """By the port that the service names; they see their own machine as the client."""
+    assert not kube_cluster.resolves("hello", namespace)
     service_for(hello_port, "hello", namespace, service_port=8765)
     script = f"wget -qO- http://hello.{namespace}.svc:8765/ && wget -qO- http://hello:8765/"
     kubectl.apply(pod("ask", namespace, script))

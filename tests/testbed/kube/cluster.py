@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import typing as t
 from pathlib import Path
 
 from tests.testbed import folders
+from tests.testbed.components import ensure
 from tests.testbed.errors import TestBedError
 from tests.testbed.ports import HOST, answers, free_port
 
@@ -136,6 +138,12 @@ class KubeCluster:
         except KubectlRefusedError:
             return False
         return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+    def resolves(self, service: str, namespace: str) -> bool:
+        """Whether the cluster's DNS gives an address for a service's name."""
+        name = f"{service}.{namespace}.svc.{network.DOMAIN}"
+        asked = [str(ensure("busybox") / "bin/busybox"), "nslookup", name, network.BRIDGE_ADDRESS]
+        return subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
     def kill_container(self, pod: str, namespace: str, container: str | None = None) -> None:
         """SIGKILL for the processes of one container of a pod, its first if none is named."""
