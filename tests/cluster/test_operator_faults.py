@@ -169,7 +169,7 @@ def test_a_leader_that_ends_in_peace_keeps_nobody_waiting(
     other.start()
     assert leader.stop() == 0
 
-    wait_for(lambda: other.figure("operator_leads") == 1, "the other to lead", timeout_s=8)
+    wait_for(lambda: other.figure("operator_leads") == 1, "the other to lead", timeout_s=12)
 
 
 def test_a_leader_whose_lease_is_taken_ends(operator: OperatorProcess, bed: StashBed) -> None:
