@@ -18,7 +18,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.examples import MANIFESTS, Examples, example
+from tests.fix_cluster import claimed_volume
 from tests.fix_operator import conditions_of
+from tests.testbed.kube.cluster import KubeCluster
 from tests.waiting import wait_for
 
 GUIDE = "postgres-standalone-backupconfiguration"
@@ -277,9 +279,39 @@ def test_an_instant_backup_while_paused(guide: Examples) -> None:
 
 
 def test_accounts_of_clouds(guide: Examples) -> None:
-    for name in ("eks-irsa-backupconfiguration", "eks-kube2iam-backupconfiguration"):
-        guide.apply(name)
+    for platform in ("eks-irsa", "eks-kube2iam", "gke"):
+        guide.apply(f"{platform}-backupconfiguration")
         guide.ready(BACKUP)
+
+
+@pytest.mark.slow
+def test_a_volume_for_what_lies_in_between(guide: Examples, kube_cluster: KubeCluster) -> None:
+    """No Task of PostgreSQL's writes to it; a user's own may."""
+    claim = "between-interim-storage"
+    volume, _ = claimed_volume(claim, claim, "demo", kube_cluster.new_volume_folder(claim))
+    volume["spec"]["storageClassName"] = "standard"
+    guide.kubectl.apply(volume)
+    lines = made_for("between", "gcs-repo")
+    guide.apply("concepts-backupconfiguration-interim", lines)
+    guide.back_up("between")
+    made = guide.kubectl.get("persistentvolumeclaim", claim, "demo")
+    assert made["status"]["phase"] == "Bound"
+    ours = "stash.appscode.com/invoker-name=between"
+    pods = [
+        job["spec"]["template"]["spec"] for job in guide.kubectl.list("jobs", "demo", labels=ours)
+    ]
+    assert pods
+    for pod in pods:
+        claims = {each["name"]: each.get("persistentVolumeClaim") for each in pod["volumes"]}
+        assert claims["stash-interim-volume"] == {"claimName": claim}
+        for container in (*pod["initContainers"], *pod["containers"]):
+            mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+            assert mounts["stash-interim-volume"] == "/stash-interim-volume"
+    guide.kubectl("delete", "backupconfiguration", "between", "--namespace=demo")
+    # Kubernetes keeps a claim for pods that have ended too; a session made by hand outlives.
+    guide.kubectl("delete", "jobs", f"--selector={ours}", "--namespace=demo")
+    guide.kubectl.wait(f"persistentvolumeclaim/{claim}", "delete", "demo")
+    guide.kubectl("delete", "persistentvolume", claim, "--wait=false")
 
 
 @pytest.mark.slow
