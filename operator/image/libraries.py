@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 import sys
 from pathlib import Path
@@ -36,4 +37,16 @@ def make(root: Path, interpreter: bytecode.Interpreter) -> None:
     )
     for path in [found for pattern in _LEFT_OUT for found in folder.glob(pattern)]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for record in sorted(folder.glob("*.dist-info/RECORD")):
+        _forget_left_out(record, folder)
     bytecode.compile_tree(root, FOLDER, interpreter)
+
+
+def _forget_left_out(record: Path, folder: Path) -> None:
+    """Take what was left out from the list of a library's files: the digest of a script would be
+    another on each machine that builds.
+    """
+    with record.open(encoding="utf-8", newline="") as listed:
+        rows = [row for row in csv.reader(listed) if (folder / row[0]).exists()]
+    with record.open("w", encoding="utf-8", newline="") as kept:
+        csv.writer(kept, lineterminator="\n").writerows(rows)
