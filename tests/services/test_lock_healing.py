@@ -108,9 +108,13 @@ class TestKilled:
     @in_a_place
     def test_a_backup_and_the_next_run_starts_at_once(self, source: Source, place: Place) -> None:
         made(place)
-        events = HookedEvents("database_read", die)
+
+        def die_with_a_pack_stored() -> None:
+            wait_for(lambda: files_of(place, "data"), "a pack")
+            die()
+
+        events = HookedEvents("database_read", die_with_a_pack_stored)
         child = killed(lambda: source.back_up(place, events=events))
-        assert files_of(place, "data")
         assert files_of(place, SNAPSHOTS) == {}
         with place.open() as repository:
             (left,) = describe_locks(repository)
