@@ -288,7 +288,7 @@ def test_accounts_of_clouds(guide: Examples) -> None:
 def test_a_volume_for_what_lies_in_between(guide: Examples, kube_cluster: KubeCluster) -> None:
     """No Task of PostgreSQL's writes to it; a user's own may."""
     claim = "between-interim-storage"
-    volume, _ = claimed_volume(claim, claim, "demo", kube_cluster.new_volume_folder(claim))
+    volume, dummy = claimed_volume(claim, claim, "demo", kube_cluster.new_volume_folder(claim))
     volume["spec"]["storageClassName"] = "standard"
     guide.kubectl.apply(volume)
     lines = made_for("between", "gcs-repo")
