@@ -98,6 +98,19 @@ options:
     description: The size of the repository's pack files.
     type: bytes
     default: 16MB
+  skip_unchanged:
+    description:
+      - Do not read rows again that the server shows to be as they were in the newest snapshot of O(host).
+        The new snapshot then names what that one stored, and is as whole as any other.
+      - They are told by the numbers of the transactions that made them, a range of pages at a time, which takes the
+        server about a twentieth of the work of reading them.
+      - Everything is read again after the server started or recovered from a crash, from a standby, from servers before
+        version 14, and of tables with a column whose text other objects shape, such as C(regclass), C(money), composite
+        types and types of extensions.
+      - Make one backup without it when memory and disks of the server were set back together to an earlier moment, as
+        the snapshots of a virtual machine can do. The server cannot notice that.
+    type: bool
+    default: false
   accept_warnings:
     description: Make a snapshot even when C(pg_dump) warned that it left something out, such as subscriptions that O(login_user) may not read.
     type: bool
@@ -194,6 +207,10 @@ stats:
       description: How many bytes the server sent.
       type: int
       sample: 1503238553
+    unchanged_bytes:
+      description: How many bytes of rows were not read again, with O(skip_unchanged=true).
+      type: int
+      sample: 0
     stored_bytes:
       description: How many bytes were added to the repository's packs.
       type: int

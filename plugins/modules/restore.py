@@ -283,6 +283,10 @@ stats:
       description: How many bytes were loaded into the server.
       type: int
       sample: 1503238553
+    unchanged_bytes:
+      description: V(0), a restore skips nothing.
+      type: int
+      sample: 0
     stored_bytes:
       description: V(0), a restore stores nothing in the repository.
       type: int

@@ -115,6 +115,23 @@ def test_tables_beside_others(owned: Stage) -> None:
     assert (last, indexes) == (3001, 2)
 
 
+def test_rows_that_did_not_change_are_not_read_again(owned: Stage) -> None:
+    options = {"segment_threshold": 0, "skip_unchanged": True}
+    run = owned.ansible.tasks(
+        owned.backup(**options),
+        owned.backup(**options),
+        owned.restore(rename={"shop": "twice"}, no_owner=True, no_privileges=True),
+    )
+    assert run.status == 0, run.output
+    first, second, back = run.results
+    assert first["stats"]["unchanged_bytes"] == 0
+    assert second["stats"]["unchanged_bytes"] > 400_000
+    assert second["stats"]["read_bytes"] < 100_000
+    assert second["stats"]["rows"] == first["stats"]["rows"] == sum(ROWS.values())
+    assert back["verified"]
+    assert counts_of(owned.target, "twice", *ROWS) == ROWS
+
+
 def test_a_plain_script_of_one_database(owned: Stage) -> None:
     run = owned.ansible.tasks(
         owned.backup(format="plain", dump_args=["--no-owner", "--no-privileges"], host="plain"),

@@ -196,6 +196,7 @@ def backup() -> ArgumentSpec:
             "yield_after": {"type": "int"},
             "segment_threshold": {"type": "bytes", "default": "8MB"},
             "pack_size": {"type": "bytes", "default": "16MB"},
+            "skip_unchanged": {"type": "bool", "default": False},
             "accept_warnings": {"type": "bool", "default": False},
             "new_system": {"type": "bool", "default": False},
             "allow_newer_server": {"type": "bool", "default": False},

@@ -88,7 +88,7 @@ def copy_out(
     """
     text = session_text(conn)
     sql = b"COPY (SELECT " + text.column_list(columns) + b" FROM ONLY " + text.qualified(*table)
-    sql += _where(pages) + b") TO STDOUT"
+    sql += where_pages(pages) + b") TO STDOUT"
     doing = f"Could not read the rows of table {table[0]}.{table[1]}"
     raw = _Sink(sink)
     with translated(doing, otherwise=DumpFailed), conn.cursor() as cursor:
@@ -106,7 +106,8 @@ def copy_out(
     return rows
 
 
-def _where(pages: PageRange) -> bytes:
+def where_pages(pages: PageRange) -> bytes:
+    """Return the condition that a row lies in ``pages``, as it follows the name of a table."""
     bounds = []
     if pages.first is not None:
         bounds.append(f"ctid >= '({pages.first},0)'")

@@ -134,7 +134,8 @@ class TableEntry:
     ``rows`` is None when nobody counted them: rows left out by ``exclude_tables``, and those of
     extension members. ``columns`` are the ones that COPY writes, in its order; a table that was
     not taken over has neither these nor ``segments`` nor ``files``. ``table_size`` is
-    pg_table_size at the time, in bytes.
+    pg_table_size at the time, in bytes. ``lineage``: see ``row_versions``; None where nothing
+    tells whether rows changed.
     """
 
     schema: str
@@ -148,6 +149,7 @@ class TableEntry:
     segments: tuple[SegmentEntry, ...] = ()
     files: tuple[FileEntry, ...] = ()
     root: RootEntry | None = None
+    lineage: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +160,8 @@ class DatabaseEntry:
     read them. ``roles`` own something or were granted something in it; ``tablespaces`` hold
     something of it (pg_default and pg_global not named). ``excluded`` lists the tables whose rows
     were left out on the user's wish, ``excluded_keys`` the dump ids in schema.dump of the foreign
-    keys that point to one of them (and of comments on such keys).
+    keys that point to one of them (and of comments on such keys). ``snapshot_xmin`` is the oldest
+    transaction that was running when the snapshot was taken, as 64 bits.
     """
 
     definition: DatabaseDefinition
@@ -173,6 +176,7 @@ class DatabaseEntry:
     roles: tuple[str, ...] = ()
     tablespaces: tuple[str, ...] = ()
     large_objects: int = 0
+    snapshot_xmin: int | None = None
 
     @property
     def name(self) -> str:

@@ -127,6 +127,8 @@ def _check_plain(request: BackupRequest) -> None:
         )
     if request.yield_after is not None:
         raise ConfigError("yield_after works with format=parallel alone; leave it out.")
+    if request.skip_unchanged:
+        raise ConfigError("skip_unchanged works with format=parallel alone; leave it out.")
     if request.databases is not None and len(request.databases) > 1:
         raise ConfigError(
             "format=plain writes one script: name one database, or none for all of the server."

@@ -32,10 +32,14 @@ if t.TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDatabase:
-    """A database as it goes into the snapshot, without what was needed only to get there."""
+    """A database as it goes into the snapshot, without what was needed only to get there.
+
+    ``unchanged_bytes`` of its files were stored by an earlier snapshot, and not read again.
+    """
 
     entry: manifest.DatabaseEntry
     files: dict[str, FileContent]
+    unchanged_bytes: int
 
     @property
     def rows(self) -> int:
@@ -43,9 +47,9 @@ class StoredDatabase:
         return sum(table.rows or 0 for table in self.entry.tables)
 
     @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(content.size for content in self.files.values())
+    def read_bytes(self) -> int:
+        """Bytes that the server sent."""
+        return sum(content.size for content in self.files.values()) - self.unchanged_bytes
 
 
 def store_database(
@@ -60,7 +64,7 @@ def store_database(
         layout.schema_dump(name): file_content(streams["schema.dump"]),
         layout.data_dump(name): file_content(streams["data.dump"]),
     }
-    for table in dumped.tables:
+    for table in dumped.rows.collectors:
         files.update(table.files(name))
     schema_toc, data_toc = (_toc(dumped, stream) for stream in ("schema.dump", "data.dump"))
     entry = manifest.DatabaseEntry(
@@ -76,8 +80,9 @@ def store_database(
         roles=contents.roles,
         tablespaces=contents.tablespaces,
         large_objects=contents.large_objects,
+        snapshot_xmin=dumped.rows.snapshot_xmin,
     )
-    return StoredDatabase(entry=entry, files=files)
+    return StoredDatabase(entry=entry, files=files, unchanged_bytes=dumped.rows.unchanged_bytes)
 
 
 def _toc(dumped: DumpedDatabase, stream: str) -> ArchiveToc:
@@ -99,7 +104,7 @@ def _excluded_keys(dumped: DumpedDatabase, schema: ArchiveToc) -> tuple[int, ...
 
 
 def _table_entries(dumped: DumpedDatabase) -> Iterator[manifest.TableEntry]:
-    for collected in dumped.tables:
+    for collected in dumped.rows.collectors:
         yield collected.entry()
     for table in dumped.choice.dumped:
         yield small_table_entry(table, dumped.counts.get(table.key))

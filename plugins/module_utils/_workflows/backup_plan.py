@@ -42,6 +42,7 @@ if t.TYPE_CHECKING:
     from .._postgres.relation_wait import Obstacle
     from .._postgres.table_locks import LockedDatabase
     from .backup_history import BackupHistory
+    from .known_rows import KnownRows
     from .requests import BackupRequest
     from .table_choice import TableChoice
 
@@ -53,7 +54,7 @@ _PROBLEMS_SHOWN = 100
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DatabasePlan:
     """One database and all that its dump needs to know. ``previous_pages``: see
-    BackupHistory.segment_pages.
+    BackupHistory.segment_pages. ``known_rows`` are there where unchanged ones are to be skipped.
     """
 
     database: Database
@@ -63,6 +64,7 @@ class DatabasePlan:
     jobs: int
     events: Events
     previous_pages: Mapping[tuple[str, str], int]
+    known_rows: KnownRows | None
 
     @property
     def connection(self) -> ConnectionSettings:
@@ -162,6 +164,7 @@ def plan_databases(
             jobs=survey.jobs,
             events=events,
             previous_pages=history.segment_pages(database.name),
+            known_rows=history.known_rows(database.name) if request.skip_unchanged else None,
         )
         for database in survey.databases
     )

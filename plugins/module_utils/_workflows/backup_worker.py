@@ -16,6 +16,7 @@ import typing as t
 from .._core.errors import GranaryError, TableLocksRefused
 from .._postgres.connection import connect
 from .._postgres.copying import copy_out
+from .._postgres.row_versions import rows_unchanged
 from .._postgres.session import prepare_dump_session
 from .._postgres.table_locks import join_snapshot, lock_tables
 from .streams import RowFiles, open_sink, save_stream
@@ -31,6 +32,7 @@ from .work_units import (
     Refused,
     SaverCounts,
     SegmentDone,
+    SegmentUnchanged,
     StreamDone,
     TailEnd,
     TailPart,
@@ -134,7 +136,11 @@ class BackupWorker:
     def _read_segment(self, unit: ReadSegment) -> None:
         if self._connection is None:
             raise GranaryError("A worker was sent a segment without a database; please report.")
+        self._link.check()
         table = self._tables[unit.table]
+        if unit.before and rows_unchanged(self._connection, table.key, unit.pages, unit.before):
+            self._link.send(SegmentUnchanged(unit.table, unit.segment))
+            return
         files = RowFiles(self._sink, unit.file_bytes)
 
         def take(data: memoryview) -> None:

@@ -42,8 +42,11 @@ class TableCollector:
     segments.
     """
 
-    def __init__(self, table: Table, *, segment_pages: int | None, count: int) -> None:
+    def __init__(
+        self, table: Table, *, segment_pages: int | None, count: int, lineage: str | None = None
+    ) -> None:
         self.table = table
+        self._lineage = lineage
         self._segment_pages = segment_pages
         self._count = count
         self._rows = array.array("q", bytes(8 * count))
@@ -118,6 +121,7 @@ class TableCollector:
             segments=tuple(segments),
             files=tuple(map(file_entry, self._files())),
             root=root_entry(self.table),
+            lineage=self._lineage,
         )
 
 

@@ -28,13 +28,11 @@ from .._postgres.dump_programs import (
     dump_warnings,
     schema_dump,
 )
-from .._postgres.layout import WHOLE_TABLE_FILE_BYTES
 from .._postgres.relation_wait import Obstacle, end_programs, end_waiting_programs
 from .._postgres.rights import hidden_mappings
-from .._postgres.segments import TID_RANGE_SCAN_SINCE, plan_segments
 from .._postgres.table_locks import lock_indexes
-from .collector import TableCollector
 from .pace import Pace
+from .segment_work import SegmentWork
 from .snapshot_holder import SnapshotHolder
 from .stop_signals import interruptible
 from .table_choice import TableChoice
@@ -47,6 +45,7 @@ from .work_units import (
     Ready,
     Refused,
     SegmentDone,
+    SegmentUnchanged,
     StreamDone,
 )
 
@@ -54,7 +53,6 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from .._core.process import Child
-    from .._postgres.segments import SegmentPlan
     from .._postgres.table_locks import LockedDatabase
     from .backup_plan import DatabasePlan
     from .coordinator import Coordinator
@@ -84,7 +82,7 @@ class DumpedDatabase:
     plan: DatabasePlan
     locked: LockedDatabase
     choice: TableChoice
-    tables: list[TableCollector]
+    rows: SegmentWork
     counts: dict[tuple[str, str], int]
     streams: dict[str, StreamDone]
     warnings: list[DumpWarning]
@@ -110,22 +108,12 @@ class DatabaseDump:
         self._locked = locked
         self._choice = plan.choose(locked.tables)
         self._programs: dict[str, Child] = {}
-        self._whole = plan.server.version_num < TID_RANGE_SCAN_SINCE
-        self._segments = [self._divide(index) for index in range(len(self._choice.taken_over))]
-        self._tables = [
-            TableCollector(table, segment_pages=segments.pages_per_segment, count=len(segments))
-            for table, segments in zip(self._choice.taken_over, self._segments, strict=True)
-        ]
+        self._rows = SegmentWork(plan, locked.connection, self._choice.taken_over)
         self._streams: dict[str, StreamDone] = {}
         self._warnings = [
             DumpWarning(text=_NOT_SEEN.format(mapping), loses=True)
             for mapping in hidden_mappings(locked.connection)
         ]
-
-    def _divide(self, index: int) -> SegmentPlan:
-        table = self._choice.taken_over[index]
-        previous = self._plan.previous_pages.get(table.key)
-        return plan_segments(table, previous_pages=previous, whole=self._whole)
 
     def run(self) -> DumpedDatabase:
         """Get everybody ready, read everything, prove that it is everything.
@@ -159,7 +147,7 @@ class DatabaseDump:
             plan=self._plan,
             locked=self._locked,
             choice=self._choice,
-            tables=self._tables,
+            rows=self._rows,
             counts=holder.counts,
             streams=self._streams,
             warnings=self._warnings,
@@ -272,9 +260,9 @@ class DatabaseDump:
         self._plan.events.progress(
             "rows_read",
             database=self._plan.database.name,
-            segments=sum(table.arrived for table in self._tables),
-            of_segments=sum(len(segments) for segments in self._segments),
-            bytes=sum(table.size for table in self._tables),
+            segments=self._rows.arrived,
+            of_segments=self._rows.count,
+            bytes=self._rows.size,
         )
 
     def _units(self) -> Iterator[ReadStream | ReadSegment]:
@@ -283,10 +271,7 @@ class DatabaseDump:
         """
         yield ReadStream(DATA, archive=True)
         yield ReadStream(SCHEMA, archive=True)
-        file_bytes = WHOLE_TABLE_FILE_BYTES if self._whole else None
-        for table, segments in enumerate(self._segments):
-            for number, pages in enumerate(segments):
-                yield ReadSegment(table, number, pages, file_bytes)
+        yield from self._rows.units()
 
     def _hand_out(
         self,
@@ -309,8 +294,8 @@ class DatabaseDump:
                 hand["stream"] += 1
 
     def _take(self, message: object) -> str:
-        if isinstance(message, SegmentDone):
-            self._tables[message.table].add(message)
+        if isinstance(message, SegmentDone | SegmentUnchanged):
+            self._rows.take(message)
             return "segment"
         if isinstance(message, StreamDone):
             self._finish_stream(message)

@@ -90,14 +90,15 @@ class ParallelBackup:
             databases=len(databases),
             tables=sum(len(database.entry.tables) for database in databases),
             rows=sum(database.rows for database in databases),
-            read_bytes=sum(database.size for database in databases),
+            read_bytes=sum(database.read_bytes for database in databases),
+            unchanged_bytes=sum(database.unchanged_bytes for database in databases),
         )
 
     def _dump(self, coordinator: Coordinator, plan: DatabasePlan) -> StoredDatabase:
         self._run.events.progress("database_begun", database=plan.database.name)
         stored = dump_database(coordinator, plan, self._describe)
         self._run.events.progress(
-            "database_read", database=plan.database.name, bytes=stored.size, rows=stored.rows
+            "database_read", database=plan.database.name, bytes=stored.read_bytes, rows=stored.rows
         )
         return stored
 

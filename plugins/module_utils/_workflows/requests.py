@@ -49,7 +49,8 @@ class BackupRequest:
     ``exclude_tables``: ``schema.table``, of partitioned tables too; their rows are left out, not
     their definitions. ``lock_timeout`` and ``yield_after`` are seconds,
     ``segment_threshold`` and ``pack_size`` bytes. ``dump_args`` go to pg_dump or pg_dumpall as they
-    are, with ``format`` plain alone.
+    are, with ``format`` plain alone. ``skip_unchanged``: do not read rows again that the server
+    shows to be as they were in the host's newest snapshot of the database.
     """
 
     repository: RepositoryAccess
@@ -67,6 +68,7 @@ class BackupRequest:
     yield_after: int | None = None
     segment_threshold: int = 8 * MIB
     pack_size: int = 16 * MIB
+    skip_unchanged: bool = False
     accept_warnings: bool = False
     new_system: bool = False
     allow_newer_server: bool = False
@@ -107,12 +109,15 @@ class SnapshotSummary:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """Numbers of a run. ``read_bytes`` left the server, ``stored_bytes`` entered the repository."""
+    """Numbers of a run. ``read_bytes`` left the server, ``stored_bytes`` entered the repository;
+    ``unchanged_bytes`` are in the snapshot, but were not read again.
+    """
 
     databases: int = 0
     tables: int = 0
     rows: int = 0
     read_bytes: int = 0
+    unchanged_bytes: int = 0
     stored_bytes: int = 0
     new_blobs: int = 0
     duration_seconds: float = 0.0

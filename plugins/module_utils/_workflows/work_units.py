@@ -15,6 +15,7 @@ if t.TYPE_CHECKING:
     from .._core.errors import GranaryError
     from .._postgres.archive import ArchiveToc
     from .._postgres.model import Table
+    from .._postgres.row_versions import RowsBefore
     from .._postgres.segments import PageRange
     from .._repository.model import PackRecord, PackTail
 
@@ -36,16 +37,18 @@ class CloseDatabase(t.NamedTuple):
 
 
 class ReadSegment(t.NamedTuple):
-    """Copy a range of heap pages; answered by SegmentDone.
+    """Copy a range of heap pages; answered by SegmentDone, or by SegmentUnchanged.
 
     ``file_bytes``: end a file at the first row that ends past so many bytes; None where a segment
-    is a part of one file.
+    is a part of one file. ``before``: what an earlier snapshot saw there, if unchanged rows are not
+    to be read again.
     """
 
     table: int
     segment: int
     pages: PageRange
     file_bytes: int | None
+    before: RowsBefore | None = None
 
 
 class ReadStream(t.NamedTuple):
@@ -91,6 +94,13 @@ class SegmentDone(t.NamedTuple):
     segment: int
     rows: int
     parts: tuple[StoredBytes, ...]
+
+
+class SegmentUnchanged(t.NamedTuple):
+    """A segment shows the rows that it showed before, and was not read."""
+
+    table: int
+    segment: int
 
 
 class StreamDone(t.NamedTuple):

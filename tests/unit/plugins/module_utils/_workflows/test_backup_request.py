@@ -102,6 +102,7 @@ def test_a_plain_request_is_fine() -> None:
         ({"databases": ()}, "empty list"),
         ({"dump_args": ("--clean",)}, "dump_args work with format=plain alone"),
         ({"format": "plain", "exclude_tables": ("a.b",)}, "exclude_tables works with"),
+        ({"format": "plain", "skip_unchanged": True}, "skip_unchanged works with"),
         ({"format": "plain", "databases": ("a", "b")}, "name one database"),
         ({"pack_size": 65535}, "pack_size"),
         ({"pack_size": (128 << 20) + 1}, "pack_size"),
