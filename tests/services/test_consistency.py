@@ -77,6 +77,7 @@ class Figures:
     reasons: collections.Counter[str] = field(default_factory=collections.Counter)
     seconds: list[float] = field(default_factory=list)
     tables: int = 0
+    unchanged_bytes: int = 0
     restored: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -85,6 +86,7 @@ class Figures:
         return (
             f"begun again {sum(self.retries)} times (median {statistics.median(self.retries)},"
             f" most {max(self.retries)}), {self.tables} tables,"
+            f" {self.unchanged_bytes / 1e6:,.0f} MB not read again,"
             f" {self.restored} restored, {len(self.wrong)} wrong,"
             f" {statistics.median(self.seconds):.1f} s (most {max(self.seconds):.1f} s) a backup"
         )
@@ -159,12 +161,14 @@ class Bench:
             databases=["shop"],
             jobs=self.chance.choice([1, 2, 3]),
             segment_threshold=self.chance.choice([0, 400_000, 400_000, 8 << 20]),
+            skip_unchanged=self.chance.choice([False, True, True]),
         )
         self.figures.seconds.append(time.monotonic() - started)
         after, last = _ledger(self.source, "shop"), read_facts(self.source, "shop")
         self.figures.retries.append(len(events.retries))
         self.figures.reasons.update(events.retries)
         self.figures.tables += result.stats.tables
+        self.figures.unchanged_bytes += result.stats.unchanged_bytes
         wrong = [*self._compare_manifest(str(result.snapshot.id), before, after, (first, last))]
         if restored:
             self.figures.restored += 1
