@@ -66,7 +66,7 @@ def main(verb: str, repository: str, *arguments: str) -> None:
         return
     host, port, bin_dir, *databases = arguments
     connection = ConnectionSettings(host=host, port=int(port), user="postgres", dbname="postgres")
-    if verb == "backup":
+    if verb in {"backup", "backup-changes"}:
         backup = BackupRequest(
             repository=access,
             connection=connection,
@@ -74,6 +74,7 @@ def main(verb: str, repository: str, *arguments: str) -> None:
             databases=tuple(databases),
             jobs=JOBS,
             bin_dir=bin_dir,
+            skip_unchanged=verb == "backup-changes",
         )
         run_backup(backup, events=events, check_mode=False)
     elif verb == "restore":
