@@ -146,12 +146,13 @@ class BlobSaver:
 
     def take_tails(self) -> Iterator[PackTail]:
         """Wait for the uploads, then yield the blobs of the packs that are not full, a MiB at a
-        time; they are the receiver's now.
+        time; they are the receiver's now, and the memory of the packs is free.
         """
         self._settle(allowed=0)
-        for pack in self._open.values():
+        self._spare.clear()
+        for kind, pack in self._open.items():
             yield from pack.tails(_TAIL_BYTES)
-            pack.clear()
+            self._open[kind] = OpenPack(self._key, self._pack_size)
 
     def adopt(self, tail: PackTail) -> None:
         """Put the blobs of another process's tail into the packs of this one."""

@@ -10,6 +10,7 @@ import hashlib
 import pickle
 import random
 import threading
+import tracemalloc
 import typing as t
 from pathlib import Path
 
@@ -207,6 +208,20 @@ class TestSave:
         assert max(len(tail.sealed) for tail in tails) <= 1 << 20
         ids = [hashlib.sha256(blob).digest() for blob in blobs]
         assert list(place.reader().stream(ids)) == blobs
+
+    def test_who_handed_over_holds_no_memory(self, place: Place) -> None:
+        worker = place.saver(pack_size=4 << 20, uploads=2)
+        tracemalloc.start()
+        try:
+            for dummy in range(20):
+                worker.save(BlobKind.DATA, random.randbytes(600_000))
+            held = tracemalloc.get_traced_memory()[0]
+            assert sum(len(tail.sealed) for tail in worker.take_tails()) > 0
+            freed = held - tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        worker.finish()
+        assert freed > 4 << 20
 
     @pytest.mark.parametrize("uploads", [0, 2])
     def test_guard_stops_every_upload(self, place: Place, uploads: int) -> None:
