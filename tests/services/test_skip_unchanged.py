@@ -171,6 +171,8 @@ CHANGES = (
            ("ALTER TABLE big RENAME TO old; CREATE TABLE big (LIKE old) WITH (fillfactor = 10);"
             "INSERT INTO big TABLE old; DROP TABLE old",)),
     Change("a label renamed", ALL, ("ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'",)),
+    Change("a label renamed and back", ALL, ("ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'",
+                                             "ALTER TYPE mood RENAME VALUE 'fine' TO 'ok'")),
     Change("two labels exchanged", ALL, ("ALTER TYPE mood RENAME VALUE 'ok' TO 'new'",
                                          "ALTER TYPE mood RENAME VALUE 'sad' TO 'ok'",
                                          "ALTER TYPE mood RENAME VALUE 'new' TO 'sad'")),

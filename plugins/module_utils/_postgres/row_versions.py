@@ -61,14 +61,17 @@ json_out jsonb_out jsonpath_out xml_out tsvectorout tsqueryout
 inet_out cidr_out macaddr_out macaddr8_out
 point_out lseg_out line_out box_out path_out poly_out circle_out"""
 
-# A domain has its base type's output function; built-in ranges are over types of the list.
+# A domain has its base type's output function; built-in ranges are over types of the list. No table
+# lock keeps a label from being renamed while rows are read: its xmin tells even if it is renamed
+# back.
 _COLUMNS = rf"""
 WITH kinds AS (
     SELECT t.oid, t.typelem, p.proname = 'array_out' AS is_array,
            t.typtype = 'e' OR t.oid < 16384 AND t.typtype IN ('r', 'm')
            OR p.pronamespace = 'pg_catalog'::regnamespace
               AND p.proname = ANY (regexp_split_to_array('{_FIXED_TEXT}', '\s+')) AS fixed,
-           (SELECT string_agg(e.oid || quote_literal(e.enumlabel), ',' ORDER BY e.oid)
+           (SELECT string_agg(concat_ws(' ', e.oid, e.xmin, quote_literal(e.enumlabel)), ','
+                              ORDER BY e.oid)
               FROM pg_enum e WHERE e.enumtypid = t.oid) AS labels
       FROM pg_type t JOIN pg_proc p ON p.oid = t.typoutput)
 SELECT a.attrelid, bool_and(CASE WHEN k.is_array THEN coalesce(m.fixed, false) ELSE k.fixed END),
