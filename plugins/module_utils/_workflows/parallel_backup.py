@@ -80,6 +80,8 @@ class ParallelBackup:
                 with yield_watch(coordinator, self._request.connection, self._request.yield_after):
                     databases = [self._dump(coordinator, plan) for plan in plans]
                 counts = self._collect_tails(coordinator, saver)
+                # Nothing is left for them to do, and their memory would add to that of the rest.
+                pool.stop()
                 files = self._store_rest(saver, databases)
                 snapshot = run.write_snapshot(saver, files, label)
                 stats = saver.stats
