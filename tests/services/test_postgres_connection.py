@@ -229,7 +229,7 @@ def test_a_session_reads_rows_as_pg_dump_does(pg: PostgresServer, database: Data
     database.execute(
         f"ALTER DATABASE \"{database.name}\" SET DateStyle = 'SQL, DMY';"
         f'ALTER DATABASE "{database.name}" SET IntervalStyle = iso_8601;'
-        f'ALTER DATABASE "{database.name}" SET statement_timeout = 1;'
+        f'ALTER DATABASE "{database.name}" SET statement_timeout = 7000;'
         f'ALTER DATABASE "{database.name}" SET extra_float_digits = -10;'
         f'ALTER DATABASE "{database.name}" SET bytea_output = escape;'
         f'ALTER DATABASE "{database.name}" SET default_transaction_read_only = on;'

@@ -59,13 +59,7 @@ class ParallelBackup:
         run = self._run
         label = run.label(layout.ROOT, self._survey.server)
         plans = plan_databases(self._request, self._survey, run.history, events=run.events)
-        setup = SaverSetup(
-            index=run.index,
-            shared=SharedIds.for_bytes(self._survey.size_bytes),
-            lock=run.lock,
-            compression=Compression(self._request.compression),
-            pack_size=self._request.pack_size,
-        )
+        setup = self._saver_setup()
         serve = functools.partial(
             serve_backup,
             repository=run.repository,
@@ -94,6 +88,15 @@ class ParallelBackup:
             rows=sum(database.rows for database in databases),
             read_bytes=sum(database.read_bytes for database in databases),
             unchanged_bytes=sum(database.unchanged_bytes for database in databases),
+        )
+
+    def _saver_setup(self) -> SaverSetup:
+        return SaverSetup(
+            index=self._run.index,
+            shared=SharedIds.for_bytes(self._survey.size_bytes),
+            lock=self._run.lock,
+            compression=Compression(self._request.compression),
+            pack_size=self._request.pack_size,
         )
 
     def _dump(self, coordinator: Coordinator, plan: DatabasePlan) -> StoredDatabase:
