@@ -33,6 +33,7 @@ from .restore_worker import (
     LoadArchive,
     LoadRows,
     OpenTarget,
+    in_turns,
     run_all,
     run_everywhere,
 )
@@ -153,7 +154,7 @@ def _warn(context: RestoreContext, warnings: Iterable[str]) -> None:
 
 
 def load_rows(context: RestoreContext, plan: DatabasePlan, loader: Loader) -> None:
-    """Load the rows of the plan's tables on all workers, the largest tables first."""
+    """Load the rows of the plan's tables on all workers."""
     database, files = plan.source, context.source.files
     with contextlib.closing(connect(context.settings, plan.target)) as conn:
         here = read_definition(conn, plan.target)
@@ -161,13 +162,14 @@ def load_rows(context: RestoreContext, plan: DatabasePlan, loader: Loader) -> No
     run_everywhere(context.pool, OpenTarget(database=plan.target, encoding=encoding))
     data = files[layout.data_dump(database.name)]
     entries = plan.selection.data if plan.selection else None
-    tasks: list[Task] = [LoadArchive(loader=loader, ids=data.ids, entries=entries)]
+    archive = LoadArchive(loader=loader, ids=data.ids, entries=entries)
     through_root = routes_differ(database.definition, here)
-    for table in sorted(database.tables, key=lambda table: table.size, reverse=True):
-        if table.taken_over:
-            ids = files.table_ids(database.name, table)
-            tasks += table_tasks(table, ids, through_root=through_root)
-    run_all(context.pool, tasks, _told_rows(context, plan))
+    rows = in_turns(
+        [*table_tasks(table, files.table_ids(database.name, table), through_root=through_root)]
+        for table in sorted(database.tables, key=lambda table: table.size, reverse=True)
+        if table.taken_over
+    )
+    run_all(context.pool, [archive, *rows], _told_rows(context, plan))
     run_everywhere(context.pool, CloseTarget())
 
 
