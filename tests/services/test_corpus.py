@@ -233,6 +233,29 @@ class TestPairs:
         assert not found, "\n".join(found)
 
 
+class TestSkipped:
+    @pytest.mark.slow
+    def test_rows_that_were_not_read_again_come_back(
+        self, corpus: CorpusFactory, private_postgres: PostgresFactory, local_place: Place
+    ) -> None:
+        local_place.create().close()
+        source = corpus(17).server
+        options: dict[str, t.Any] = {"segment_threshold": 0}
+        read = back_up_server(source, local_place, **options).stats
+        before = read_manifest(local_place)
+        kept = back_up_server(source, local_place, skip_unchanged=True, **options).stats
+        after = read_manifest(local_place)
+        print(f"{kept.unchanged_bytes} of {read.read_bytes} bytes were not read again")
+        assert kept.unchanged_bytes > kept.read_bytes
+        assert kept.rows == read.rows
+        for one, other in zip(before["databases"], after["databases"], strict=True):
+            assert one["tables"] == other["tables"]
+        target = private_postgres(17, settings=SERVER_SETTINGS)
+        assert restore(local_place, target).verified
+        found = differences(Comparison(source=source, target=target, databases=names(after)))
+        assert not found, "\n".join(found)
+
+
 class TestReader:
     """A role with nothing but pg_read_all_data."""
 
