@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
+import signal
 import threading
 import time
 import typing as t
@@ -18,6 +20,9 @@ import pytest
 from ansible_collections.granary.postgres.plugins.module_utils._core.errors import (
     BackupYielded,
     TableLocksRefused,
+)
+from ansible_collections.granary.postgres.plugins.module_utils._postgres.connection import (
+    PROGRAM_SUFFIX,
 )
 from ansible_collections.granary.postgres.plugins.module_utils._postgres.model import (
     ConnectionSettings,
@@ -296,6 +301,48 @@ def test_a_transaction_that_wants_more_is_no_deadlocks_victim(
                 segment_threshold=0,
             )
     assert result.stats.rows == (len(WAITING) - 1) * _ROWS + _BIG
+
+
+def _program_sessions(server: PostgresServer) -> list[int]:
+    """The processes that serve our client programs."""
+    sql = "SELECT pid FROM pg_stat_activity WHERE right(application_name, %s) = %s"
+    return [pid for (pid,) in server.execute(sql, [len(PROGRAM_SUFFIX), PROGRAM_SUFFIX])]
+
+
+def _awaited(server: PostgresServer) -> bool:
+    """Tell whether a backup waits for the end of a session."""
+    sql = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_catalog.pg_sleep(%'"
+    return bool(server.execute(sql))
+
+
+def test_an_attempt_is_over_only_when_its_programs_sessions_are(
+    database: Database, local_place: Place
+) -> None:
+    server = database.server
+    database.execute("CREATE TABLE altered (id int); CREATE VIEW seen AS SELECT id FROM altered")
+    local_place.create().close()
+    given_up = threading.Event()
+    left: list[int] = []
+
+    def hold_one_up() -> None:
+        pid = wait_for(lambda: _program_sessions(server), "a session of pg_dump")[0]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_for(lambda: given_up.is_set() or _awaited(server), "the end of the attempt")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    with _holding(database, HELD["view"]) as cursor, _meanwhile(hold_one_up):
+
+        def look() -> None:
+            left.extend(_program_sessions(server))
+            given_up.set()
+            cursor.execute("COMMIT")
+
+        events = HookedEvents("table_locks_retry", look)
+        back_up_server(server, local_place, databases=[database.name], events=events)
+    assert given_up.is_set()
+    assert left == []
 
 
 @pytest.mark.sampled("held", list(HELD), 2)
