@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
@@ -14,37 +13,35 @@ import pytest
 from ansible_collections.granary.postgres.plugins.module_utils._core.errors import LockLost
 from ansible_collections.granary.postgres.plugins.module_utils._repository.lock_file import LOCKS
 from ansible_collections.granary.postgres.plugins.module_utils._repository.snapshot import SNAPSHOTS
-from tests.fix_backup import HookedEvents, files_of, in_background
+from tests.fix_backup import HookedEvents, files_of
 from tests.fix_lock_loss import Source, by, made
 from tests.fix_repository import PREFIX, Place
 from tests.testbed.http_proxy import Fault, HttpProxy, Request
 from tests.testbed.restic import VERSIONS
 from tests.testbed.s3 import Bucket
-from tests.waiting import PATIENCE_S, wait_for
 
 
 class TestRobbed:
     """`restic unlock --remove-all` in the middle of a backup."""
 
     @pytest.mark.parametrize("version", VERSIONS)
-    def test_and_pruned_before_the_index_was_written(
-        self, source: Source, local_place: Place, version: str
+    @pytest.mark.parametrize("event", ["database_read", "index_written"])
+    def test_and_pruned_before_the_snapshot_was_written(
+        self, source: Source, local_place: Place, version: str, event: str
     ) -> None:
         made(local_place)
         restic = local_place.restic(version)
-        pruned = threading.Event()
+        indexes: list[int] = []
 
         def rob() -> None:
-            wait_for(lambda: len(files_of(local_place, "data")) >= 3, "packs")
+            assert len(files_of(local_place, "data")) >= 3
             restic.run("unlock", "--remove-all")
             restic.run("prune")
-            pruned.set()
+            indexes.append(len(files_of(local_place, "index")))
 
-        events = HookedEvents("index_written", lambda: pruned.wait(PATIENCE_S))
-        thread = in_background(rob)
         with pytest.raises(LockLost, match=r"The lock on .* is (gone|lost)"):
-            source.back_up(local_place, events=events)
-        thread.join(PATIENCE_S)
+            source.back_up(local_place, events=HookedEvents(event, rob))
+        assert len(files_of(local_place, "index")) == indexes[0], "it names packs that are gone"
         assert files_of(local_place, SNAPSHOTS) == {}
         assert files_of(local_place, LOCKS) == {}
         source.back_up(local_place)

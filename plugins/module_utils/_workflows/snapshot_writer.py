@@ -75,6 +75,8 @@ class SnapshotWriter:
         """
         tree = save_tree(self._saver, files)
         self._saver.finish()
+        # Whoever removed the lock may prune what an index of ours would name.
+        self._require_lock()
         self._index.flush()
         self._repository.events.progress("index_written")
         snapshot = Snapshot(
@@ -101,12 +103,7 @@ class SnapshotWriter:
     def _publish(self, snapshot: Snapshot) -> bytes:
         snapshot_id, sealed = seal_snapshot(self._repository, snapshot)
         name = f"{SNAPSHOTS}/{snapshot_id.hex()}"
-        self._lock.check()
-        if not self._lock.still_there():
-            raise LockLost(
-                f"The lock on {self._repository.location} is gone, since somebody removed it; no "
-                "snapshot was written, run it again."
-            )
+        self._require_lock()
         try:
             self._repository.backend.write(name, sealed)
         except OutcomeUnknown as exc:
@@ -114,6 +111,14 @@ class SnapshotWriter:
         if not self._lock_is_there():
             self._prove_or_remove(name, snapshot.tree)
         return snapshot_id
+
+    def _require_lock(self) -> None:
+        self._lock.check()
+        if not self._lock.still_there():
+            raise LockLost(
+                f"The lock on {self._repository.location} is gone, since somebody removed it; no "
+                "snapshot was written, run it again."
+            )
 
     def _settle(self, name: str, sealed: bytes, cause: OutcomeUnknown) -> None:
         """Find out whether the snapshot is there; writing the same again is harmless and may answer
