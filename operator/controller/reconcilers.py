@@ -22,6 +22,9 @@ from ansible_collections.granary.postgres.operator.controller.restore_session im
 from ansible_collections.granary.postgres.operator.controller.unsupported import (
     reconcile_unsupported,
 )
+from ansible_collections.granary.postgres.plugins.module_utils._core.errors import (
+    ClusterObjectMissing,
+)
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,4 +46,9 @@ def reconcile(site: Site, key: Key) -> float | None:
     """Move one object a step on; return after how many seconds to look at it again, None for not
     before something happens. Raises ``GranaryError`` for what is worth another try.
     """
-    return RECONCILERS[key.kind](site, key)
+    try:
+        return RECONCILERS[key.kind](site, key)
+    except ClusterObjectMissing:
+        if site.cluster.find(key.kind, key.name, key.namespace or None) is not None:
+            raise
+        return 0.0  # deleted during the step, which is no failure: the next clears away after it
