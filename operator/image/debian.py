@@ -45,7 +45,7 @@ def sources(suite: str, *, fixes: bool = True) -> list[str]:
     if release not in sites:
         raise ConfigError(
             f"apt has no source of Debian {release or '(no release in os-release)'}: this needs "
-            f"Debian 12 or a later one, and takes packages from the mirrors that apt uses there."
+            "Debian 12 or a later one, and takes packages from the mirrors that apt uses there."
         )
     places = {suite: sites[release]}
     if fixes and suite != NEVER_RELEASED:

@@ -92,7 +92,7 @@ class Child:
         except OSError as exc:
             raise ProgramMissing(
                 f"Could not start {argv[0]}: {exc.strerror or exc}; check that it is installed and "
-                f"executable."
+                "executable."
             ) from exc
         self._reader = threading.Thread(target=self._drain, name=f"{self.name}-stderr", daemon=True)
         self._reader.start()

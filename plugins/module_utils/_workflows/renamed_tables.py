@@ -147,6 +147,5 @@ def _prove(conn: Connection, table: RenamedTable) -> None:
     if rows != sum(counted):
         raise VerifyFailed(
             f"Table {table.target[0]}.{table.target[1]} holds {rows} rows where {sum(counted)} "
-            f"were "
-            "backed up; the restore is not whole."
+            "were backed up; the restore is not whole."
         )

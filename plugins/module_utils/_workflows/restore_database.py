@@ -243,8 +243,7 @@ def prove_rows(context: RestoreContext, plan: DatabasePlan) -> None:
         if isinstance(task, CountRows) and answer != counts[task]:
             raise VerifyFailed(
                 f"Table {task.schema}.{task.name} of database {plan.target!r} holds {answer} rows "
-                f"where "
-                f"{counts[task]} were backed up; the restore is not whole."
+                f"where {counts[task]} were backed up; the restore is not whole."
             )
 
     run_all(context.pool, tasks, compare)

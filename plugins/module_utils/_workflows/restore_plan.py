@@ -163,7 +163,7 @@ def target_names(selected: Sequence[DatabaseEntry], rename: Mapping[str, str]) -
     if doubled:
         raise ConfigError(
             f"Two databases would both become {quoted(doubled)}; give them different names by "
-            f"rename."
+            "rename."
         )
     return targets
 
@@ -219,8 +219,7 @@ def _action(
     if not there.allows_connections:
         raise TargetNotEmpty(
             f"Database {name!r} exists and allows no connections, so nobody can see whether it is "
-            f"empty; "
-            "use clean to drop it, or give another name by rename."
+            "empty; use clean to drop it, or give another name by rename."
         )
     if is_empty(name):
         return "fill"

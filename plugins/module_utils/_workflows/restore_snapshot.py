@@ -119,7 +119,7 @@ def _refuse_several_hosts(snapshots: list[Snapshot], host: str | None) -> None:
     if host is None and len(hosts) > 1:
         raise ConfigError(
             f"The repository holds backups of {len(hosts)} hosts ({', '.join(hosts)}): say by host "
-            f"which one is meant."
+            "which one is meant."
         )
     if host is not None and not select_snapshots(snapshots, host=host):
         raise SnapshotMissing(
@@ -151,8 +151,7 @@ def _open_plain(snapshot: Snapshot, reader: BlobReader, request: RestoreRequest)
     if request.databases or request.rename or request.tables or request.rename_tables:
         raise ConfigError(
             f"Snapshot {snapshot.id.hex()} is one SQL script: databases, rename, tables and "
-            f"rename_tables cannot "
-            "choose from it; leave them out."
+            "rename_tables cannot choose from it; leave them out."
         )
     files = SnapshotFiles(reader, snapshot.tree)
     # Without a manifest this alone tells that `restic repair snapshots` took out what was lost.

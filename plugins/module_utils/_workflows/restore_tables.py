@@ -177,8 +177,7 @@ def _find_tables(
     if missing:
         raise ConfigError(
             f"Database {database.name!r} of the snapshot has no table {quoted(missing)}; tables "
-            f"are "
-            "named as schema.table, without quotes."
+            "are named as schema.table, without quotes."
         )
     return {name: fitting[0] for name, fitting in found.items()}
 
@@ -253,8 +252,7 @@ def _room_in(
     if there:
         raise TargetNotEmpty(
             f"Database {database!r} has {quoted(there)} already; give new names by rename_tables, "
-            f"or "
-            "drop them."
+            "or drop them."
         )
     return tuple(sorted({schema for schema, dummy in tables} - schemas))
 

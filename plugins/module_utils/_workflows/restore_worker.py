@@ -135,8 +135,7 @@ class LoadRows:
         if loaded != self.rows:
             raise VerifyFailed(
                 f"Table {self.schema}.{self.name} took {loaded} rows where {self.rows} were backed "
-                f"up; "
-                "the target is not whole."
+                "up; the target is not whole."
             )
 
 

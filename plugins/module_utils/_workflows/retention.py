@@ -237,7 +237,7 @@ def _plan_prune(repository: Repository, removed: Sequence[JudgedSnapshot]) -> Pr
         return plan_prune(repository, forgetting=[bytes.fromhex(one.id) for one in removed])
     except RepositoryDamaged as exc:
         raise RepositoryDamaged(
-            f"No snapshot was removed, since it could not be pruned afterwards (prune=false "
+            "No snapshot was removed, since it could not be pruned afterwards (prune=false "
             f"removes snapshots alone): {exc.message}",
             **exc.details,
         ) from exc
