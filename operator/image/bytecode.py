@@ -62,7 +62,8 @@ def compile_tree(root: Path, folder: str, interpreter: Interpreter) -> None:
     for found in sorted((root / folder).rglob("__pycache__")):
         shutil.rmtree(found)
     said(
-        *(*interpreter.command, "-s", "-S", "-m", "compileall", "-q"),
+        # What importing compiles on its own (without -B) has this machine's paths and times in it.
+        *(*interpreter.command, "-B", "-s", "-S", "-m", "compileall", "-q"),
         *("--invalidation-mode", "unchecked-hash", "-s", str(root), "-p", "/", root / folder),
         environment=interpreter.environment,
     )
