@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from tests.testbed.certificates import Authority
 from tests.testbed.components import majors
 from tests.testbed.http_proxy import Fault, HttpProxy
 from tests.testbed.ports import answers
-from tests.testbed.postgres import client_bin, client_major_for
+from tests.testbed.postgres import PostgresServer, client_bin, client_major_for
 from tests.testbed.process import run
 from tests.testbed.s3 import Bucket, S3Server
 from tests.waiting import wait_for
@@ -72,6 +73,28 @@ def test_a_killed_server_starts_again_with_what_was_committed(
     assert not server.alive
     server.start()
     assert server.execute("SELECT one FROM kept") == [(1,)]
+
+
+def test_a_killed_server_leaves_no_shared_memory() -> None:
+    with PostgresServer(18) as server:
+        held = _shared_memory(server.pid)
+        server.kill()
+        assert held <= _shared_memory_of_all()
+    assert len(held) == 2
+    assert not held & _shared_memory_of_all()
+
+
+def _shared_memory(pid: int) -> set[str]:
+    """Names of what outlives a process in shared memory."""
+    maps = Path(f"/proc/{pid}/maps").read_text("utf-8")
+    named = re.findall(r" (\d+) +(/SYSV|/dev/shm/\S+)", maps)
+    return {number if name == "/SYSV" else name for number, name in named}
+
+
+def _shared_memory_of_all() -> set[str]:
+    segments = Path("/proc/sysvipc/shm").read_text("utf-8").splitlines()[1:]
+    files = {str(path) for path in Path("/dev/shm").iterdir()}
+    return {line.split()[1] for line in segments} | files
 
 
 @pytest.mark.parametrize("major", [14, 17])

@@ -65,6 +65,7 @@ class PostgresServer:
         self.log = self.folder / "server.log"
         self._process: ServerProcess | None = None
         self._standbys = 0
+        self._left_shared: list[tuple[str, str, str]] = []
 
     def __enter__(self) -> PostgresServer:
         """Start it."""
@@ -114,6 +115,7 @@ class PostgresServer:
     def kill(self) -> None:
         """SIGKILL the postmaster and wait until its children are gone too."""
         children = _children(self.pid)
+        self._left_shared = _shared_memory(self.pid)
         self._running().kill()
         deadline = time.monotonic() + 30
         while any(Path(f"/proc/{child}").exists() for child in children):
@@ -132,6 +134,8 @@ class PostgresServer:
             keep_log = keep_log or not self._was_killed()
         if keep_log:
             self._keep_log()
+        for removal in self._left_shared:
+            run(removal, doing="removing the shared memory of a killed server")
         folders.remove(self.folder)
 
     def dsn(self, database: str = "postgres", *, user: str | None = None, **more: str) -> str:
@@ -225,6 +229,7 @@ class PostgresServer:
                 raise
             self.port = 0
             return False
+        self._left_shared = []  # a new start removes what the killed one had
         return True
 
     def _ready(self) -> bool:
@@ -258,6 +263,18 @@ def _children(parent: int) -> list[int]:
             if int(stat.rpartition(")")[2].split()[1]) == parent:
                 found.append(int(path.name))
     return found
+
+
+def _shared_memory(pid: int) -> list[tuple[str, str, str]]:
+    """The commands that remove what outlives a killed server in shared memory, by proc(5) maps."""
+    removals = []
+    for line in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8").splitlines():
+        *dummy, inode, name = [*line.split(maxsplit=5), ""][:6]
+        if name.startswith("/dev/shm/PostgreSQL."):
+            removals.append(("rm", "-f", name))
+        elif name.startswith("/SYSV"):  # the inode of a segment of System V is its id
+            removals.append(("ipcrm", "-m", inode))
+    return removals
 
 
 def _escape(value: str) -> str:
